@@ -1,0 +1,127 @@
+"""The command line: which commands exist, and the one place where errors become sentences.
+
+A command is a module in `zigllm_cli.commands` with a function of the same name; it is imported
+only when it is called or listed, and itself imports what is heavy inside the function.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from zigllm_cli import __version__
+from zigllm_cli.errors import CLOSED_PIPE, INTERRUPTED, ZigllmError
+
+COMMANDS = ("inspect", "tokenize")
+"""In the order of `zigllm --help`."""
+
+EPILOG = (
+    "MODEL is a GGUF file, the first shard of a split one, an alias of models.toml, or "
+    "[bold]builtin[/bold], the small model that comes with zigllm."
+)
+
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+
+
+class LazyCommands(TyperGroup):
+    """Looks a subcommand up by importing the module of its name."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of all commands, in the order of the help page."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, name: str) -> Any:
+        """The command `name`, or None where there is none."""
+        if name not in COMMANDS:
+            return None
+        module = import_module(f"zigllm_cli.commands.{name}")
+        command = typer.Typer(
+            rich_markup_mode="rich", add_completion=False, context_settings=HELP_OPTIONS
+        )
+        command.command(name)(getattr(module, name))
+        return get_command(command)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the subcommand; a closed stdout is kept from typer, which would exit with 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            return CLOSED_PIPE
+
+
+app = typer.Typer(
+    cls=LazyCommands,
+    name="zigllm",
+    rich_markup_mode="rich",
+    context_settings=HELP_OPTIONS,
+    epilog=EPILOG,
+)
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(False, "--version", "-V", help="Print the version and exit."),
+    debug: bool = typer.Option(False, "--debug", help="Show tracebacks of errors."),
+) -> None:
+    """Run, inspect and tokenize with GGUF language models on the CPU."""
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line `args` (default: the process's own) and exit."""
+    words = list(sys.argv[1:] if args is None else args)
+    if words in (["--version"], ["-V"]):
+        print(f"zigllm {__version__}")
+        return
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    sys.exit(run(words))
+
+
+def run(words: list[str]) -> int:
+    """Run one command line and return its exit code."""
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"] or ["--help"]
+    try:
+        result = get_command(app)(args=words, prog_name="zigllm", standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = CLOSED_PIPE
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception as error:
+        if debug:
+            raise
+        code = report(error)
+    if code == CLOSED_PIPE:
+        # What is still buffered has no reader; flushing it at exit must not raise again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def report(error: Exception) -> int:
+    """Say in one sentence on stderr what went wrong; returns the exit code."""
+    if isinstance(error, ZigllmError):
+        text, code = str(error), error.exit_code
+    elif hasattr(error, "format_message"):  # the parser's own errors
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context else "zigllm"
+        text = f"{error.format_message().rstrip('.')}; see '{where} --help'"
+        code = getattr(error, "exit_code", 2)
+    elif isinstance(error, OSError):
+        where = f" {error.filename}" if error.filename else ""
+        text, code = f"cannot access{where}: {(error.strerror or str(error)).lower()}", 3
+    elif isinstance(error, MemoryError):
+        text, code = "out of memory; try a smaller model or input", 5
+    else:
+        text = f"unexpected {type(error).__name__}: {error}; --debug shows the traceback"
+        code = 1
+    print(f"zigllm: {' '.join(text.split())}", file=sys.stderr)
+    return code

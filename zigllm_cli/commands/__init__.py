@@ -1,0 +1,1 @@
+"""One module per subcommand: options on top, a call into the library, one display."""

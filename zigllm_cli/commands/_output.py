@@ -1,0 +1,82 @@
+"""The only place that prints: data on stdout, talk on stderr.
+
+Colour follows the stream: none where it is not a terminal, with NO_COLOR or with TERM=dumb. Text
+from a model file is untrusted and passes through `printable`, which leaves no control character
+that a terminal would obey.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPED_WIDTH = 200
+"""Columns when stdout is not a terminal: wide enough that nothing is cut for `grep`."""
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def stdout_console() -> Console:
+    """A rich console for data, as wide as the terminal."""
+    return _console(stderr=False)
+
+
+def stderr_console() -> Console:
+    """A rich console for notices and progress."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    import os
+
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else PIPED_WIDTH
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout, indented, in UTF-8."""
+    json.dump(value, sys.stdout, ensure_ascii=False, indent=2, allow_nan=False)
+    print()
+
+
+def talk(message: str) -> None:
+    """A line for the user, on stderr, so that stdout stays data."""
+    print(message, file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    r"""`text` with control characters, direction marks and broken bytes written as \n, \x1b ..."""
+    return _CONTROL.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match.group()
+    if "\ud800" <= character <= "\udfff":
+        return f"\\x{ord(character) & 0xFF:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def human_bytes(count: float) -> str:
+    """A size as people say it: 4.21 GB (powers of ten, as disks are sold and files are listed)."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000 or unit == "TB":
+            break
+        count /= 1000
+    return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"
+
+
+def human_count(count: float) -> str:
+    """A number as people say it: 1.1 B parameters, 151.9 k tokens."""
+    for unit in ("", " k", " M", " B", " T"):
+        if count < 1000 or unit == " T":
+            break
+        count /= 1000
+    return f"{count:.0f}" if unit == "" else f"{count:.4g}{unit}"
