@@ -203,7 +203,10 @@ def _shard_paths(first: Path, header: Header, count: int) -> list[Path]:
 
 def _read_shard(path: Path, number: int, count: int) -> Header:
     header = read_header(path)
-    found = _split_value(header, "split.no", -1, path), _split_value(header, "split.count", -1, path)
+    found = (
+        _split_value(header, "split.no", -1, path),
+        _split_value(header, "split.count", -1, path),
+    )
     if found != (number, count):
         raise InputError(
             f"{path} says it is shard {found[0]} of {found[1]}, but {number} of {count} is needed"
@@ -220,6 +223,4 @@ def _check_shards(headers: list[Header], paths: list[Path]) -> None:
             seen[name] = path
     expected = _split_value(headers[0], "split.tensors.count", len(seen), paths[0])
     if expected != len(seen):
-        raise InputError(
-            f"{paths[0]} announces {expected} tensors, its shards hold {len(seen)}"
-        )
+        raise InputError(f"{paths[0]} announces {expected} tensors, its shards hold {len(seen)}")

@@ -145,6 +145,4 @@ def tensor_type(key: int | str) -> TensorType:
             f"tensor type {key} ({REMOVED_TYPES[int(key)]}) was removed from ggml; "
             "convert the original model again"
         )
-    raise UnsupportedError(
-        f"unknown tensor type {key!r}; known are {', '.join(TYPES_BY_NAME)}"
-    )
+    raise UnsupportedError(f"unknown tensor type {key!r}; known are {', '.join(TYPES_BY_NAME)}")

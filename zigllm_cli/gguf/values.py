@@ -19,6 +19,9 @@ from zigllm_cli.gguf.types import SCALAR_CODES, ValueType
 MAX_NESTING = 16
 """Arrays within arrays; no known file has more than one level."""
 
+MAX_STRING = 1 << 28
+"""Bytes of one string; longer ones only occur in sparse files made to exhaust the memory."""
+
 Buffer = mmap | bytes
 
 
@@ -34,8 +37,8 @@ class Layout:
         self.array_head = struct.Struct(order + "IQ").unpack_from
         self.scalars = {kind: struct.Struct(order + code) for kind, code in SCALAR_CODES.items()}
 
-    def text(self, start: int) -> tuple[str, int]:
-        """The length-prefixed string at `start` and the position behind it.
+    def text(self, start: int, limit: int = MAX_STRING) -> tuple[str, int]:
+        """The length-prefixed string of up to `limit` bytes at `start` and the position behind it.
 
         Bytes that are not UTF-8 survive as surrogate escapes, so that nothing is lost.
         """
@@ -45,6 +48,10 @@ class Layout:
             raise InputError(
                 f"a string of {length} bytes at offset {start} runs past the end of the file "
                 f"({self.size} bytes)"
+            )
+        if length > limit:
+            raise InputError(
+                f"a string at offset {start} has {length} bytes; at most {limit} are accepted"
             )
         return self.buffer[start + 8 : stop].decode("utf-8", "surrogateescape"), stop
 
@@ -154,7 +161,8 @@ class Array(Sequence[Any]):
         return list(struct.unpack_from(code, self._layout.buffer, self._data))
 
     def _strings(self) -> list[str]:
-        data, position, strings = self.tobytes(), 0, []
+        data, position = self.tobytes(), 0
+        strings: list[str] = []
         u64, append = self._layout.u64, strings.append
         for _ in repeat(None, self._length):
             start = position + 8

@@ -169,6 +169,16 @@ class Vocabulary:
             raise InputError(f"tokenizer.ggml.{name} is {value!r}, not true or false")
         return value
 
+    def merges(self) -> list[str] | None:
+        """The merge list, "left right" each, best first; None where the file has none."""
+        value = self._metadata.get("tokenizer.ggml.merges")
+        if value is None:
+            return None
+        merges = value.tolist() if hasattr(value, "tolist") else value
+        if not isinstance(merges, list) or (merges and not isinstance(merges[0], str)):
+            raise InputError("tokenizer.ggml.merges is not an array of texts")
+        return merges
+
     def is_hidden(self, token: int) -> bool:
         """Whether the token prints nothing in ordinary text (control and unknown tokens)."""
         return self.types[token] in (TokenType.CONTROL, TokenType.UNKNOWN)

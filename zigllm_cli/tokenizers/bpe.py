@@ -1,0 +1,100 @@
+"""Byte-pair encoding (`gpt2`, `gemma4`): split into words, then merge by the file's rank list.
+
+How a text splits into words is the business of `pretokenizers`. Most vocabularies spell bytes as
+visible characters (`bytelevel`); gemma4's and its kin hold plain text with U+2581 for spaces and
+`<0xXX>` tokens for bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cached_property
+
+from zigllm_cli.errors import InputError
+from zigllm_cli.tokenizers.base import Tokenizer, to_bytes
+from zigllm_cli.tokenizers.bytelevel import original, visible
+from zigllm_cli.tokenizers.cache import WordCache
+from zigllm_cli.tokenizers.merging import PairMerger
+from zigllm_cli.tokenizers.pretokenizers import pretokenizer
+from zigllm_cli.tokenizers.vocabulary import SPACE, TokenType, Vocabulary
+
+BROKEN = re.compile("[\ud800-\udfff]")
+"""Bytes that were not UTF-8; they become U+FFFD each, as in llama.cpp."""
+
+
+class BytePairTokenizer(Tokenizer):
+    """Words, then merges by rank."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        name = "gemma4" if vocabulary.model == "gemma4" else vocabulary.pre
+        self.pre = pretokenizer(name)
+        super().__init__(vocabulary)
+        self.add_bos = vocabulary.flag("add_bos_token", self.pre.add_bos)
+        self.add_sep = vocabulary.flag("add_sep_token", self.pre.add_sep)
+        self._words = WordCache(self._encode_word)
+
+    def encode_text(self, text: str, *, after_special: bool) -> list[int]:
+        """Ids of a piece of text; see `Tokenizer.encode_text`."""
+        return self._words.encode_all(self.pre_tokens(text))
+
+    def pre_tokens(self, text: str) -> list[str]:
+        """The words that merges do not cross; one after the other they are the text."""
+        if self.pre.escape_spaces:
+            text = text.replace(" ", SPACE)
+        return self.pre.split(BROKEN.sub("\ufffd", text))
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes of an ordinary token."""
+        text, kind = self.vocabulary.tokens[token], self.vocabulary.types[token]
+        if kind == TokenType.BYTE:
+            return bytes([self.vocabulary.byte_of(token)])
+        if kind != TokenType.NORMAL:
+            return b""
+        if self.pre.escape_spaces:
+            return to_bytes(text.replace(SPACE, " "))
+        return original(text)
+
+    def spelling(self, word: str) -> str:
+        """A word in the characters of the vocabulary."""
+        return visible(word) if self.pre.byte_encode else word
+
+    @cached_property
+    def merger(self) -> PairMerger:
+        """Pairs as the file spells them, "left right", by their place in the list."""
+        merges = self.vocabulary.merges()
+        if merges is None:
+            if self.pre.name != "kimi-k2":  # the one vocabulary that goes without
+                raise InputError("tokenizer.ggml.merges is missing; convert the model again")
+            merges = []
+        last = len(merges) - 1
+        # Backwards, so that of two equal entries the first one counts.
+        return PairMerger(
+            {pair: last - i for i, pair in enumerate(reversed(merges))}, joint=" "
+        )
+
+    def _encode_word(self, word: str) -> list[int]:
+        find = self.vocabulary.ids.get
+        spelt = self.spelling(word)
+        if self.pre.ignore_merges or (self.pre.name == "gemma4" and not spelt.strip("\n")):
+            token = find(spelt)
+            if token is not None:
+                return [token]
+        ids: list[int] = []
+        for symbol in self.merger.merge(spelt):
+            token = find(symbol)
+            if token is None:
+                ids += self._fallback(symbol)
+            else:
+                ids.append(token)
+        return ids
+
+    def _fallback(self, symbol: str) -> Iterable[int]:
+        """Byte by byte; what the vocabulary lacks is dropped, as llama.cpp does."""
+        find = self.vocabulary.ids.get
+        if self.pre.byte_encode:
+            # llama.cpp looks single bytes of the UTF-8 spelling up, so only ASCII can be found.
+            names = [character for character in symbol if character.isascii()]
+        else:
+            names = [f"<0x{byte:02X}>" for byte in to_bytes(symbol)]
+        return [token for token in map(find, names) if token is not None]
