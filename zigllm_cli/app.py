@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from zigllm_cli import __version__
+from zigllm_cli.commands._options import respell
 from zigllm_cli.errors import CLOSED_PIPE, INTERRUPTED, ZigllmError
 
 COMMANDS = ("inspect", "tokenize")
@@ -89,7 +90,7 @@ def run(words: list[str]) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"] or ["--help"]
     try:
-        result = get_command(app)(args=words, prog_name="zigllm", standalone_mode=False)
+        result = get_command(app)(args=respell(words), prog_name="zigllm", standalone_mode=False)
         code = result if isinstance(result, int) else 0
         sys.stdout.flush()
     except BrokenPipeError:

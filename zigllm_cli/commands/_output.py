@@ -8,9 +8,10 @@ that a terminal would obey.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,8 +33,6 @@ def stderr_console() -> Console:
 
 
 def _console(*, stderr: bool) -> Console:
-    import os
-
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -45,6 +44,18 @@ def print_json(value: Any) -> None:
     """One JSON document on stdout, indented, in UTF-8."""
     json.dump(value, sys.stdout, ensure_ascii=False, indent=2, allow_nan=False)
     print()
+
+
+def write(text: str) -> None:
+    """Text on stdout as it is, without a line feed of its own."""
+    sys.stdout.write(text)
+
+
+def colour_wanted(stream: TextIO) -> bool:
+    """Whether to send colours to a stream: a terminal that wants them (no-color.org)."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
 
 
 def talk(message: str) -> None:
@@ -70,7 +81,8 @@ def human_bytes(count: float) -> str:
         if count < 1000 or unit == "TB":
             break
         count /= 1000
-    return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"
+    digits = 0 if unit == "B" or count >= 100 else 1 if count >= 10 else 2
+    return f"{count:.{digits}f} {unit}"
 
 
 def human_count(count: float) -> str:

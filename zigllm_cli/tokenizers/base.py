@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 from zigllm_cli.errors import InputError, UsageError
+from zigllm_cli.tokenizers.explain import Explanation
 from zigllm_cli.tokenizers.stream import TextStream
 from zigllm_cli.tokenizers.vocabulary import TokenType, Vocabulary
 
@@ -52,6 +53,10 @@ class Tokenizer:
         """The bytes that an ordinary (not special) token stands for."""
         raise NotImplementedError
 
+    def explain_text(self, text: str, *, after_special: bool) -> list[Explanation]:
+        """`encode_text` in steps; kinds that cut or merge say more."""
+        return [Explanation(text, self.encode_text(text, after_special=after_special))]
+
     # ------------------------------------------------------------------ what everybody uses
 
     def __len__(self) -> int:
@@ -77,6 +82,18 @@ class Tokenizer:
                 body += self.encode_text(fragment, after_special=after_special)
                 after_special = False
         return [*self.prefix, *body, *self.suffix] if add_special else body
+
+    def explain(self, text: str, *, parse_special: bool = False) -> list[Explanation]:
+        """How the ids of `text` come about: one entry per special token and pre-token."""
+        entries: list[Explanation] = []
+        after_special = True
+        for fragment in self.fragments(text, parse_special=parse_special):
+            if isinstance(fragment, int):
+                entries.append(Explanation(self.vocabulary.tokens[fragment], [fragment]))
+            else:
+                entries += self.explain_text(fragment, after_special=after_special)
+            after_special = isinstance(fragment, int)
+        return entries
 
     def decode(self, ids: Iterable[int], *, render_special: bool = False) -> str:
         """The text of a sequence of ids; bytes that are not UTF-8 become U+FFFD.
@@ -146,10 +163,10 @@ class Tokenizer:
         for token in self.vocabulary.special_tokens:
             wanted = self.vocabulary.tokens[token]
             if (parse_special or not self.vocabulary.is_hidden(token)) and wanted in text:
-                fragments = list(self._cut(fragments, token, wanted))
+                fragments = list(self._cut_special(fragments, token, wanted))
         return fragments
 
-    def _cut(self, fragments: list[Fragment], token: int, wanted: str) -> Iterator[Fragment]:
+    def _cut_special(self, fragments: list[Fragment], token: int, wanted: str) -> Iterator[Fragment]:
         left_strippers, right_strippers = self._strips
         for fragment in fragments:
             if isinstance(fragment, int):

@@ -15,6 +15,7 @@ from zigllm_cli.errors import InputError
 from zigllm_cli.tokenizers.base import Tokenizer, to_bytes
 from zigllm_cli.tokenizers.bytelevel import original, visible
 from zigllm_cli.tokenizers.cache import WordCache
+from zigllm_cli.tokenizers.explain import Explanation, Step
 from zigllm_cli.tokenizers.merging import PairMerger
 from zigllm_cli.tokenizers.pretokenizers import pretokenizer
 from zigllm_cli.tokenizers.vocabulary import SPACE, TokenType, Vocabulary
@@ -43,6 +44,21 @@ class BytePairTokenizer(Tokenizer):
         if self.pre.escape_spaces:
             text = text.replace(" ", SPACE)
         return self.pre.split(BROKEN.sub("\ufffd", text))
+
+    def explain_text(self, text: str, *, after_special: bool) -> list[Explanation]:
+        """Every word with its merges; the reason of a merge is its rank in the file's list."""
+        entries = []
+        for word in self.pre_tokens(text):
+            ids, spelt = self._words[word], self.spelling(word)
+            if self._whole(spelt) is not None:
+                entries.append(Explanation(word, ids))
+                continue
+            steps = [
+                Step(symbols, f"rank {rank}")
+                for symbols, _, rank in self.merger.steps(spelt)
+            ]
+            entries.append(Explanation(word, ids, list(spelt), steps))
+        return entries
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes of an ordinary token."""
@@ -74,12 +90,11 @@ class BytePairTokenizer(Tokenizer):
         )
 
     def _encode_word(self, word: str) -> list[int]:
-        find = self.vocabulary.ids.get
         spelt = self.spelling(word)
-        if self.pre.ignore_merges or (self.pre.name == "gemma4" and not spelt.strip("\n")):
-            token = find(spelt)
-            if token is not None:
-                return [token]
+        whole = self._whole(spelt)
+        if whole is not None:
+            return [whole]
+        find = self.vocabulary.ids.get
         ids: list[int] = []
         for symbol in self.merger.merge(spelt):
             token = find(symbol)
@@ -88,6 +103,12 @@ class BytePairTokenizer(Tokenizer):
             else:
                 ids.append(token)
         return ids
+
+    def _whole(self, spelt: str) -> int | None:
+        """The token of a word that is taken as it is, without merging."""
+        if self.pre.ignore_merges or (self.pre.name == "gemma4" and not spelt.strip("\n")):
+            return self.vocabulary.ids.get(spelt)
+        return None
 
     def _fallback(self, symbol: str) -> Iterable[int]:
         """Byte by byte; what the vocabulary lacks is dropped, as llama.cpp does."""

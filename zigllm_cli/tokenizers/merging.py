@@ -34,8 +34,8 @@ class PairMerger:
         """The symbols that `word` ends as."""
         return self._scan(list(word)) if len(word) <= SCAN_LIMIT else self._queue(list(word))
 
-    def steps(self, word: str) -> Iterator[tuple[list[str], int]]:
-        """Each merge in turn: the symbols after it and the rank of the pair that was joined."""
+    def steps(self, word: str) -> Iterator[tuple[list[str], int, int]]:
+        """Each merge in turn: the symbols after it, where it happened, and its rank."""
         symbols = list(word)
         while len(symbols) > 1:
             ranks = [self._rank(*pair) for pair in zip(symbols, symbols[1:], strict=False)]
@@ -44,7 +44,7 @@ class PairMerger:
                 return
             at = ranks.index(best)
             symbols[at : at + 2] = [symbols[at] + symbols[at + 1]]
-            yield list(symbols), best
+            yield list(symbols), at, best
 
     def _rank(self, left: str, right: str) -> int:
         return self._ranks.get(left + self._joint + right, NO_RANK)

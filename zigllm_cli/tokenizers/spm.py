@@ -7,12 +7,23 @@ become byte tokens `<0xXX>`. Kudo and Richardson 2018 (arXiv:1808.06226); ids as
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cached_property
 
 from zigllm_cli.tokenizers.base import Tokenizer, to_bytes
 from zigllm_cli.tokenizers.cache import WordCache
+from zigllm_cli.tokenizers.explain import Explanation, Step
 from zigllm_cli.tokenizers.merging import PairMerger
 from zigllm_cli.tokenizers.vocabulary import SPACE, TokenType, Vocabulary
+
+_MARK = re.escape("".join(chr(c) for c in range(0x21, 0x7F) if not chr(c).isalnum()))
+PIECES = (
+    re.compile(f"{SPACE}*(?:[{_MARK}]+|[^{_MARK}{SPACE}\n]+)|{SPACE}+|\n+"),
+    re.compile(f"{SPACE}*[^{SPACE}\n]+|{SPACE}+|\n+"),
+)
+"""Pieces of a text, the finest first: where a border lies depends on two neighbours alone, so a
+pattern is safe when it takes every token in one piece. The vocabulary of LLaMA 2 allows the
+first one (no token mixes letters and marks)."""
 
 
 class SentencePieceTokenizer(Tokenizer):
@@ -30,7 +41,19 @@ class SentencePieceTokenizer(Tokenizer):
         """The pieces that can be merged apart from each other: no token crosses their borders."""
         if after_special and self.vocabulary.add_space_prefix:
             text = " " + text
-        return self._border.split(text.replace(" ", SPACE))
+        return self._split(text.replace(" ", SPACE))
+
+    def explain_text(self, text: str, *, after_special: bool) -> list[Explanation]:
+        """Every piece with its merges; the reason of a merge is its score."""
+        vocabulary = self.vocabulary
+        entries = []
+        for word in self.pre_tokens(text, after_special=after_special):
+            steps = []
+            for symbols, at, _ in self.merger.steps(word):
+                score = vocabulary.scores[vocabulary.ids[symbols[at]]]
+                steps.append(Step(symbols, f"score {score:g}"))
+            entries.append(Explanation(word, self._words[word], list(word), steps))
+        return entries
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes of an ordinary token, U+2581 being a space."""
@@ -53,19 +76,29 @@ class SentencePieceTokenizer(Tokenizer):
         return PairMerger(ranks, joint="")
 
     @cached_property
-    def _border(self) -> re.Pattern[str]:
-        """Where a word begins: in front of U+2581, unless some token holds both neighbours.
+    def _split(self) -> Callable[[str], list[str]]:
+        """Cut a text into pieces that no token can cross.
 
         llama.cpp merges the whole text at once. A merge never leaves the vocabulary, so cutting
         where no token can lie gives the same ids, and pieces that repeat are merged only once.
         """
+        tokens = [text for text in self.vocabulary.tokens if len(text) > 1]
+        for pattern in PIECES:
+            if not any(self._reachable(text) for text in tokens if not pattern.fullmatch(text)):
+                return pattern.findall
         crossing = {SPACE}
-        for text in self.vocabulary.tokens:
-            if SPACE in text[1:]:
-                crossing.update(re.findall(f"(.){SPACE}", text, re.DOTALL))
-                crossing.update(re.findall(f"{SPACE}(.)(?={SPACE})", text, re.DOTALL))
+        for text in tokens:
+            crossing.update(a for a, b in zip(text, text[1:], strict=False) if b == SPACE)
         neighbours = "".join(map(re.escape, sorted(crossing)))
-        return re.compile(f"(?<=[^{neighbours}])(?={SPACE})")
+        return re.compile(f"(?<=[^{neighbours}])(?={SPACE})").split
+
+    def _reachable(self, text: str) -> bool:
+        """Whether a merge can make this token: it is the union of two symbols."""
+        known = self.vocabulary.ids
+        return any(
+            (at == 1 or text[:at] in known) and (at == len(text) - 1 or text[at:] in known)
+            for at in range(1, len(text))
+        )
 
     def _encode_word(self, word: str) -> list[int]:
         find = self.vocabulary.ids.get

@@ -162,6 +162,10 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def value(self, name: str) -> Any:
+        """The metadata `tokenizer.ggml.{name}` as it stands in the file; None where it is silent."""
+        return self._metadata.get(f"tokenizer.ggml.{name}")
+
     def flag(self, name: str, default: bool) -> bool:
         """The boolean `tokenizer.ggml.{name}`, or `default` where the file is silent."""
         value = self._metadata.get(f"tokenizer.ggml.{name}", default)

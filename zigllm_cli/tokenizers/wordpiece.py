@@ -1,0 +1,142 @@
+"""WordPiece (`bert`): normalise, split into words, take the longest token again and again.
+
+Schuster and Nakajima 2012; Devlin et al. 2018 (arXiv:1810.04805). GGUF spells a token that starts
+a word with U+2581 in front and one inside a word without the "##". As in llama.cpp, [CLS] and
+[SEP] are always added, whatever the file's flags say; a word that cannot be spelt with tokens is
+one [UNK]. Tokens whose text is not UTF-8 are only found where the text is broken the same way.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from string import punctuation
+
+from zigllm_cli.errors import InputError
+from zigllm_cli.tokenizers.base import Tokenizer, to_bytes
+from zigllm_cli.tokenizers.cache import WordCache
+from zigllm_cli.tokenizers.characters import (
+    REPLACEMENT,
+    WHITE_SPACE,
+    base,
+    category,
+    lower,
+    repaired,
+)
+from zigllm_cli.tokenizers.matching import StartTable
+from zigllm_cli.tokenizers.vocabulary import SPACE, TokenType, Vocabulary
+
+BLANK = re.compile(f"[{WHITE_SPACE}]")
+BLANK_BY_PYTHON_ONLY = dict.fromkeys(range(0x1C, 0x20))
+"""`str.split` would split here; as controls they are dropped, so dropping them first is safe."""
+
+CHINESE = re.compile(
+    "[\u4e00-\u9fff\u3400-\u4dbf\U00020000-\U0002a6df\U0002a700-\U0002b73f"
+    "\U0002b740-\U0002b81f\U0002b920-\U0002ceaf\uf900-\ufaff\U0002f800-\U0002fa1f]"
+)
+"""Characters that are words of their own: BERT's ranges, without the 256 that tokenizers forgot."""
+
+
+class WordPieceTokenizer(Tokenizer):
+    """Greedy longest match inside normalised words."""
+
+    lossless = False
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        super().__init__(vocabulary)
+        lowercase = vocabulary.flag("normalizer.lowercase", True)
+        strip_accents = vocabulary.flag("normalizer.strip_accents", lowercase)
+        self._normal = Normalizer(lowercase=lowercase, strip_accents=strip_accents)
+        self._words = WordCache(self._encode_word)
+        self._chunks = WordCache(self._encode_chunk)
+
+    def encode_text(self, text: str, *, after_special: bool) -> list[int]:
+        """Ids of a piece of text; see `Tokenizer.encode_text`."""
+        text = repaired(text).translate(BLANK_BY_PYTHON_ONLY)
+        return self._chunks.encode_all(text.split())
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes of an ordinary token, U+2581 being a space."""
+        kind = self.vocabulary.types[token]
+        if kind == TokenType.BYTE:
+            return bytes([self.vocabulary.byte_of(token)])
+        if kind == TokenType.NORMAL:
+            return to_bytes(self.vocabulary.tokens[token].replace(SPACE, " "))
+        return b""
+
+    @property
+    def drops_leading_space(self) -> bool:
+        """Always: the first word has its U+2581 like any other."""
+        return True
+
+    @cached_property
+    def prefix(self) -> list[int]:
+        """[CLS], which the file calls BOS."""
+        return [self._required("bos")]
+
+    @cached_property
+    def suffix(self) -> list[int]:
+        """[SEP]."""
+        return [self._required("sep")]
+
+    @cached_property
+    def _starts(self) -> StartTable:
+        return StartTable(self.vocabulary.tokens, longest_first=True)
+
+    def _encode_chunk(self, chunk: str) -> list[int]:
+        """Ids of a text without blanks: words, marks between them, and characters that vanish."""
+        return self._words.encode_all(chunk.translate(self._normal).split())
+
+    def _encode_word(self, word: str) -> list[int]:
+        text = SPACE + word
+        find, lengths_at = self.vocabulary.ids.get, self._starts.at
+        ids: list[int] = []
+        position = 0
+        while position < len(text):
+            for length in lengths_at(text, position):
+                token = find(text[position : position + length])
+                if token is not None:
+                    break
+            else:
+                return [self._unknown]
+            ids.append(token)
+            position += length
+        return ids
+
+    @cached_property
+    def _unknown(self) -> int:
+        try:
+            return self.vocabulary.special["unk"]
+        except KeyError:
+            raise InputError(
+                "a word is not in the vocabulary, and the file names no token for unknown words"
+            ) from None
+
+
+class Normalizer(dict[int, str]):
+    """A `str.translate` table that makes words, filled as characters turn up.
+
+    A character vanishes, becomes a blank, a word of its own (with blanks around) or a letter.
+    """
+
+    def __init__(self, *, lowercase: bool, strip_accents: bool) -> None:
+        super().__init__()
+        self._lowercase = lowercase
+        self._strip_accents = strip_accents
+
+    def __missing__(self, code: int) -> str:
+        self[code] = self._normalized(chr(code))
+        return self[code]
+
+    def _normalized(self, character: str) -> str:
+        if self._strip_accents:
+            character = base(character)
+        if BLANK.match(character):
+            return " "
+        kind = category(character)
+        if character in ("\0", REPLACEMENT) or kind == "C" or (kind == "M" and self._strip_accents):
+            return ""
+        text = lower(character) if self._lowercase else character
+        if kind == "P" or character in punctuation or CHINESE.match(character):
+            return f" {text} "
+        return text
