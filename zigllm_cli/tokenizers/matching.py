@@ -28,8 +28,7 @@ class StartTable:
             if start[:1] in found:
                 lengths.add(1)
         self._lengths: Lengths = {
-            start: tuple(sorted(lengths, reverse=longest_first))
-            for start, lengths in found.items()
+            start: tuple(sorted(lengths, reverse=longest_first)) for start, lengths in found.items()
         }
 
     def at(self, text: str, position: int) -> tuple[int, ...]:

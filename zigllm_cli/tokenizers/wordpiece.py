@@ -27,7 +27,7 @@ from zigllm_cli.tokenizers.matching import StartTable
 from zigllm_cli.tokenizers.vocabulary import SPACE, TokenType, Vocabulary
 
 BLANK = re.compile(f"[{WHITE_SPACE}]")
-BLANK_BY_PYTHON_ONLY = dict.fromkeys(range(0x1C, 0x20))
+PYTHON_BLANKS = "\x1c\x1d\x1e\x1f"
 """`str.split` would split here; as controls they are dropped, so dropping them first is safe."""
 
 CHINESE = re.compile(
@@ -52,7 +52,9 @@ class WordPieceTokenizer(Tokenizer):
 
     def encode_text(self, text: str, *, after_special: bool) -> list[int]:
         """Ids of a piece of text; see `Tokenizer.encode_text`."""
-        text = repaired(text).translate(BLANK_BY_PYTHON_ONLY)
+        text = repaired(text)
+        for control in PYTHON_BLANKS:
+            text = text.replace(control, "")
         return self._chunks.encode_all(text.split())
 
     def token_bytes(self, token: int) -> bytes:
