@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -162,14 +162,16 @@ def test_set_that_cannot_be_completed_is_taken_away(
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", fail)
-    with (
-        pytest.raises(InputError, match=f"cannot write .*{failing}: input/output error"),
-        AtomicFiles() as files,
-    ):
-        for name in ("first", "second", "third"):
-            with files.create(tmp_path / name) as file:
-                file.write(b"x")
+    with pytest.raises(InputError, match=f"cannot write .*{failing}: input/output error"):
+        write_set(tmp_path)
     assert content(tmp_path) == {}
+
+
+def write_set(folder: Path) -> None:
+    with AtomicFiles() as files:
+        for name in ("first", "second", "third"):
+            with files.create(folder / name) as file:
+                file.write(b"x")
 
 
 def test_folders_and_impossible_places(tmp_path: Path) -> None:
@@ -251,11 +253,11 @@ def test_limit_of_the_system_on_file_size(tmp_path: Path) -> None:
 
 
 @pytest.fixture(params=["absent", "old"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / "model.gguf"
     if request.param == "old":
         write_gguf(path, [], [])
-    yield path
+    return path
 
 
 @pytest.mark.parametrize("split", [(), ("split",)])

@@ -210,10 +210,10 @@ def test_limits_of_integers(name: str, order: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "value", "words"),
     [
-        (ValueType.UINT32, 1.0, "1.0 is not a UINT32 value"),
-        (ValueType.UINT32, True, "True is not a UINT32"),
+        (ValueType.UINT32, 1.0, "1.0 is not of type UINT32"),
+        (ValueType.UINT32, True, "True is not of type UINT32"),
         (ValueType.UINT32, "1", "'1' is not"),
-        (ValueType.BOOL, 1, "1 is not a BOOL"),
+        (ValueType.BOOL, 1, "1 is not of type BOOL"),
         (ValueType.FLOAT32, 1e39, "does not fit in FLOAT32"),
         (ValueType.FLOAT64, 10**400, "does not fit in FLOAT64"),
         (ValueType.STRING, 5, "a text is needed, not 5"),

@@ -73,3 +73,23 @@ def test_pieces_and_ends(kit: Path, llama_vocab: Callable[[Path], Any]) -> None:
             shown = theirs.piece(token, special=False)
             assert bool(ours.piece(token, render_special=False)) == bool(shown), (path, token)
             assert (token in ends) == theirs.ends_generation(token), (path, token)
+
+
+HF_NAMES = (
+    *("bert-cls", "gpt2", "gptj", "gptneo", "gptneox", "mamba", "mpt", "phi2", "stablelm"),
+    *("starcoder", "starcoder2"),
+)
+"""Models whose Hugging Face definition splits words as their `tokenizer.ggml.pre` says."""
+
+
+@pytest.mark.parametrize("name", HF_NAMES)
+def test_ids_of_hugging_face_tokenizers(kit: Path, name: str) -> None:
+    from transformers import PreTrainedTokenizerFast
+
+    folder = kit / "models" / name
+    theirs = PreTrainedTokenizerFast(tokenizer_file=str(folder / "hf" / "tokenizer.json"))
+    ours = zigllm_cli.load(folder / "model-f32.gguf").tokenizer
+    text = (kit / "text" / "tinyshakespeare.txt").read_text("utf-8")[:30_000]
+    text += " naïve Ünïcödé 中文 🦙 123456 don't\r\n\t x"
+    expected = theirs(text, add_special_tokens=False)["input_ids"]
+    assert ours.encode(text, add_special=False) == expected

@@ -26,9 +26,9 @@ from zigllm_cli.gguf.writer import SPLIT_KEYS, Progress, TensorPlan, write_gguf
 Kinds = tuple[ValueType, ...]
 """A value's type from the outside in: (UINT32,), (ARRAY, STRING), (ARRAY, ARRAY, INT32)"""
 
-TYPE_NAMES: dict[str, ValueType] = {kind.name.lower(): kind for kind in ValueType} | {
+SHORT_NAMES = {
     "str": ValueType.STRING,
-    "arr": ValueType.ARRAY,
+    "bool": ValueType.BOOL,
     "u8": ValueType.UINT8,
     "i8": ValueType.INT8,
     "u16": ValueType.UINT16,
@@ -40,6 +40,9 @@ TYPE_NAMES: dict[str, ValueType] = {kind.name.lower(): kind for kind in ValueTyp
     "f32": ValueType.FLOAT32,
     "f64": ValueType.FLOAT64,
 }
+TYPE_NAMES = (
+    {kind.name.lower(): kind for kind in ValueType} | SHORT_NAMES | {"arr": ValueType.ARRAY}
+)
 
 INTEGER_RANGES = (
     (ValueType.UINT32, 0, 2**32),
@@ -146,7 +149,7 @@ def parse_type(name: str) -> Kinds:
     found = tuple(kind for kind in kinds if kind is not None)
     outer, last = found[:-1], found[-1:]
     if found != kinds or last == (ValueType.ARRAY,) or set(outer) - {ValueType.ARRAY}:
-        known = ", ".join(short for short in TYPE_NAMES if len(short) < 5 and short != "arr")
+        known = ", ".join(SHORT_NAMES)
         raise UsageError(f"unknown type {name!r}; use one of {known}, or arr:TYPE for a list")
     return found
 
@@ -256,7 +259,7 @@ def _parse(key: str, kinds: Kinds, text: str) -> Any:
     try:
         return float(text) if is_float else int(text, 16 if text[:2] == "0x" else 10)
     except ValueError:
-        raise UsageError(f"{key}: {text!r:.60} is not a {kind.name} number") from None
+        raise UsageError(f"{key}: {text!r:.60} is not a number of type {kind.name}") from None
 
 
 def _typed_list(key: str, kinds: Kinds, items: Any) -> TypedList:

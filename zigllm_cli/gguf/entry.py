@@ -114,7 +114,7 @@ def _scalar(kind: ValueType, value: Any, order: str) -> bytes:
     elif kind in (ValueType.FLOAT32, ValueType.FLOAT64):
         wanted = (int, float)
     if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not ValueType.BOOL):
-        raise UsageError(f"{_shown(value)} is not a {kind.name} value")
+        raise UsageError(f"{_shown(value)} is not of type {kind.name}")
     try:
         return struct.pack(order + SCALAR_CODES[kind], value)
     except (struct.error, OverflowError):

@@ -193,8 +193,8 @@ class UnigramTokenizer(Tokenizer):
         except (OverflowError, ValueError):  # infinite, or not a number
             return 0
         largest = max(map(abs, scores))
-        # Each byte may become three, as U+2581 or U+FFFD, and has a token of its own at most.
-        return int(2**53 / (largest * grain)) // 3 if largest else 2**53
+        # A space becomes three bytes, one or two may be added, and no token is empty.
+        return int(2**53 / (largest * grain)) // 3 - 2
 
 
 def _spelt(text: str) -> str:

@@ -163,7 +163,7 @@ class Vocabulary:
         return len(self.tokens)
 
     def value(self, name: str) -> Any:
-        """The metadata `tokenizer.ggml.{name}` as it stands in the file; None where it is silent."""
+        """The metadata `tokenizer.ggml.{name}` as the file has it; None where it is silent."""
         return self._metadata.get(f"tokenizer.ggml.{name}")
 
     def flag(self, name: str, default: bool) -> bool:
