@@ -94,7 +94,7 @@ class LlamaVocab:
         self, text: str | bytes, *, add_special: bool = False, parse_special: bool = False
     ) -> list[int]:
         raw = text if isinstance(text, bytes) else text.encode("utf-8")
-        room = len(raw) + 8
+        room = 4 * len(raw) + 8  # a byte that is not UTF-8 becomes three tokens
         ids = (self._api.llama_token * room)()
         count = self._api.llama_tokenize(
             self._vocab, raw, len(raw), ids, room, add_special, parse_special

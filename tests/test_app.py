@@ -71,9 +71,7 @@ def test_every_error_has_its_own_exit_code() -> None:
         (ValueError("odd"), 1, "unexpected ValueError: odd"),
     ],
 )
-def test_report(
-    capsys: pytest.CaptureFixture[str], error: Exception, code: int, text: str
-) -> None:
+def test_report(capsys: pytest.CaptureFixture[str], error: Exception, code: int, text: str) -> None:
     assert app.report(error) == code
     captured = capsys.readouterr()
     assert text in captured.err

@@ -36,7 +36,9 @@ def test_aliases_are_found_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     config = tmp_path / "config" / "zigllm"
     config.mkdir(parents=True)
     (config / "models.toml").write_text('[models.a]\npath = "config.gguf"\n')
-    Path("models.toml").write_text('[models.a]\npath = "here.gguf"\n[models.b]\npath = "~/b.gguf"\n')
+    Path("models.toml").write_text(
+        '[models.a]\npath = "here.gguf"\n[models.b]\npath = "~/b.gguf"\n'
+    )
     assert resolve("a") == config / "config.gguf"
     assert resolve("b") == tmp_path / "b.gguf"
     Path("mine.toml").write_text('[models.a]\npath = "/x/mine.gguf"\n')

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,7 +62,7 @@ class AtomicFiles:
             with _open(target, "wb", shown) as file:
                 yield file
             return
-        temporary = target.with_name(f".zigllm-{secrets.token_hex(8)}.part")
+        temporary = target.with_name(f".zigllm-{os.urandom(8).hex()}.part")
         self._pending.append((temporary, target))
         with _open(temporary, "xb", shown) as file:
             yield file

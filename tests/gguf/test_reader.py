@@ -86,7 +86,7 @@ def test_every_value_type(tmp_path: Path, order: str) -> None:
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("alignment", [8, 32, 64, 4096])
 def test_tensors_of_the_package(tmp_path: Path, order: str, alignment: int) -> None:
-    arrays = {
+    arrays: dict[str, np.ndarray[Any, Any]] = {
         "one": np.arange(7, dtype=np.float32),
         "two": np.arange(15, dtype=np.float16).reshape(5, 3),
         "three": np.arange(24, dtype=np.int8).reshape(2, 3, 4),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import gguf
@@ -97,7 +98,7 @@ def test_both_limits_at_once(whole: Path, tmp_path: Path) -> None:
 
 def test_tensor_larger_than_the_limit_has_its_own_shard(tmp_path: Path) -> None:
     tensors = [
-        TensorPlan(name, (size,), tensor_type("I8"), lambda size=size: [bytes(size)])
+        TensorPlan(name, (size,), tensor_type("I8"), partial(list, [bytes(size)]))
         for name, size in (("a", 10), ("big", 1000), ("b", 10), ("c", 10))
     ]
     paths = write_gguf(tmp_path / "out.gguf", [], tensors, split_max_bytes=100)

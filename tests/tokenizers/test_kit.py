@@ -45,7 +45,11 @@ def test_ids_of_llama_cpp_test_texts(kit: Path, name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     ("column", "add_special", "parse_special"),
-    [("plain", False, False), ("add_special", True, False), ("add_special_parse_special", True, True)],
+    [
+        ("plain", False, False),
+        ("add_special", True, False),
+        ("add_special_parse_special", True, True),
+    ],
 )
 def test_ids_of_extra_texts(
     kit: Path, name: str, column: str, add_special: bool, parse_special: bool

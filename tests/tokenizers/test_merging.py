@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +20,7 @@ def by_definition(word: str, ranks: dict[str, int], joint: str) -> list[str]:
     while True:
         pairs = [
             (ranks[a + joint + b], at)
-            for at, (a, b) in enumerate(zip(symbols, symbols[1:], strict=False))
+            for at, (a, b) in enumerate(itertools.pairwise(symbols))
             if a + joint + b in ranks
         ]
         if not pairs:

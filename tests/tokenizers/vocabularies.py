@@ -106,19 +106,24 @@ def bert(path: Path, seed: int, **values: Any) -> Path:
     return write(path, "bert", _unique(rows), **{**ids, **values})
 
 
-def t5(path: Path, seed: int, **values: Any) -> Path:
-    """`t5`: scored pieces of all types; few distinct scores, so that ties are common."""
+def t5(path: Path, seed: int, *, whole: bool = False, **values: Any) -> Path:
+    """`t5`: scored pieces of all types; few distinct scores, so that ties are common.
+
+    With `whole`, tokens cross the borders of words, and some score has no exact sums.
+    """
     rng = random.Random(seed)
     kinds = (NORMAL,) * 16 + (USER_DEFINED, UNUSED, CONTROL)
     rows: Rows = [("<pad>", CONTROL, 0.0), ("</s>", CONTROL, 0.0), ("<unk>", UNKNOWN, 0.0)]
-    rows += [(text, rng.choice(kinds), _score(rng)) for text in words(rng, 400)]
+    pieces = [text for text in words(rng, 400) if whole or SPACE not in text.lstrip(SPACE)]
+    rows += [(text, rng.choice(kinds), _score(rng)) for text in pieces]
     rows += [(text, NORMAL, _score(rng)) for text in (SPACE, *LETTERS.replace(" ", ""))]
+    rows += [("zz", NORMAL, -1e-30)] if whole else []
     rows += [("<mask>", USER_DEFINED, 0.0), ("<sep>", USER_DEFINED, -3.0), ("<0x41>", BYTE, 0.0)]
     return write(path, "t5", _unique(rows), **values)
 
 
 def _score(rng: random.Random) -> float:
-    return rng.choice((-1.0, -2.0, -2.5, -3.0, -rng.uniform(0.01, 15)))
+    return rng.choice((-1.0, -2.0, -2.5, -3.0, -rng.uniform(1, 15)))
 
 
 def rwkv(path: Path, seed: int, **values: Any) -> Path:
@@ -197,10 +202,10 @@ KINDS: dict[str, Callable[..., Path]] = {
 
 
 RULES = {
-    **{"ﬁ": "fi", "①": "1", "½": "1/2", "²": "2", "™": "TM", "…": "...", "！": "!", "ｶﾞ": "ガ"},
+    **{"ﬁ": "fi", "①": "1", "½": "5", "²": "2", "™": "TM", "…": "...", "！": "!", "ｶﾞ": "ガ"},
     **{"e\u0301": "é", "é": "é", "и\u0306": "й", "\u3000": " ", "\xa0": " ", "\t": " ", "\n": " "},
     **{"\r": " ", "\u200b": "", "\x7f": "", "\x01": "", "か\u3099": "が", "abc": "ABC", "ab": "aB"},
-    **{"abcab cab": "long", "x1": " y ", "\u2009": "  ", "豈": "豈", "\ufeff": "", "😀": "\u2581"},
+    **{"abcab cab": "long", "x1": " y", "\u2009": "  ", "豈": "豈", "\ufeff": "", "😀": "\u2581"},
 }
 """Rules of a normalisation: a longer key wins, some look beyond a space."""
 

@@ -11,10 +11,14 @@ import json
 import os
 import re
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+PROGRESS_BYTES = 64 << 20
 
 PIPED_WIDTH = 200
 """Columns when stdout is not a terminal: wide enough that nothing is cut for `grep`."""
@@ -58,6 +62,23 @@ def colour_wanted(stream: TextIO) -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
 
 
+@contextmanager
+def progress_bar(label: str, total: int) -> Iterator[Callable[[int], None] | None]:
+    """A bar on stderr over `total` bytes; None to report to where no bar is worth its lines.
+
+    That is a stderr which is no terminal, and work of less than a second.
+    """
+    if total < PROGRESS_BYTES or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(label), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=stderr_console(), transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
 def talk(message: str) -> None:
     """A line for the user, on stderr, so that stdout stays data."""
     print(message, file=sys.stderr)
@@ -66,6 +87,12 @@ def talk(message: str) -> None:
 def printable(text: str) -> str:
     r"""`text` with control characters, direction marks and broken bytes written as \n, \x1b ..."""
     return _CONTROL.sub(_escape, text)
+
+
+def printable_lines(text: str) -> str:
+    """Like `printable`, but line feeds and tabs stay: for text that has lines of its own."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)
 
 
 def _escape(match: re.Match[str]) -> str:

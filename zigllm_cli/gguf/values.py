@@ -16,7 +16,7 @@ from typing import Any, overload
 from zigllm_cli.errors import InputError
 from zigllm_cli.gguf.types import SCALAR_CODES, ValueType
 
-MAX_NESTING = 16
+MAX_NESTING = 8
 """Arrays within arrays; no known file has more than one level."""
 
 MAX_STRING = 1 << 28

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def dequantize(
-    data: NDArray[np.uint8], type: int | str, row_length: int
-) -> NDArray[np.float32]:
+def dequantize(data: NDArray[np.uint8], type: int | str, row_length: int) -> NDArray[np.float32]:
     """Decode rows of a ggml type.
 
     Args:
@@ -38,7 +36,8 @@ def dequantize(
         raise InputError(
             f"rows of {row_length} {kind.name} values do not fit an array of shape {data.shape}"
         )
-    return _decode(data, kind.name)
+    values: NDArray[np.float32] = _decode(data, kind.name)
+    return values
 
 
 def _decode(data: NDArray[np.uint8], name: str) -> Any:

@@ -106,8 +106,10 @@ class Tokenizer:
 
     def stream(self, *, render_special: bool = False) -> TextStream:
         """A decoder for ids that come one by one; see `TextStream`."""
-        return TextStream(lambda token: self.piece(token, render_special=render_special),
-                          drop_space=self.drops_leading_space)
+        return TextStream(
+            lambda token: self.piece(token, render_special=render_special),
+            drop_space=self.drops_leading_space,
+        )
 
     def piece(self, token: int, *, render_special: bool = True) -> bytes:
         """The bytes of one token as it stands inside a text.
@@ -166,7 +168,9 @@ class Tokenizer:
                 fragments = list(self._cut_special(fragments, token, wanted))
         return fragments
 
-    def _cut_special(self, fragments: list[Fragment], token: int, wanted: str) -> Iterator[Fragment]:
+    def _cut_special(
+        self, fragments: list[Fragment], token: int, wanted: str
+    ) -> Iterator[Fragment]:
         left_strippers, right_strippers = self._strips
         for fragment in fragments:
             if isinstance(fragment, int):

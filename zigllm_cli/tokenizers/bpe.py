@@ -53,10 +53,7 @@ class BytePairTokenizer(Tokenizer):
             if self._whole(spelt) is not None:
                 entries.append(Explanation(word, ids))
                 continue
-            steps = [
-                Step(symbols, f"rank {rank}")
-                for symbols, _, rank in self.merger.steps(spelt)
-            ]
+            steps = [Step(symbols, f"rank {rank}") for symbols, _, rank in self.merger.steps(spelt)]
             entries.append(Explanation(word, ids, list(spelt), steps))
         return entries
 
@@ -85,9 +82,7 @@ class BytePairTokenizer(Tokenizer):
             merges = []
         last = len(merges) - 1
         # Backwards, so that of two equal entries the first one counts.
-        return PairMerger(
-            {pair: last - i for i, pair in enumerate(reversed(merges))}, joint=" "
-        )
+        return PairMerger({pair: last - i for i, pair in enumerate(reversed(merges))}, joint=" ")
 
     def _encode_word(self, word: str) -> list[int]:
         spelt = self.spelling(word)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 from zigllm_cli.errors import InputError
@@ -52,6 +53,25 @@ class CharsMap:
             )
         self._units = struct.unpack_from(f"<{size // 4}I", packed, 4)
         self._replacements = packed[4 + size :].decode("latin-1")
+
+    @cached_property
+    def spares_ascii(self) -> bool:
+        """Whether printable ASCII, spaces included, is never touched by a rule."""
+        try:
+            return self._spares(0, 0)
+        except IndexError:
+            return False
+
+    def _spares(self, node: int, depth: int) -> bool:
+        unit = self._units[node]
+        children = node ^ (unit >> 10 << (8 if unit & WIDE else 0))
+        for byte in range(0x20, 0x7F):
+            unit = self._units[children ^ byte]
+            if unit & LABEL == byte and (
+                unit & LEAF or depth == 3 or not self._spares(children ^ byte, depth + 1)
+            ):
+                return False
+        return True
 
     def match(self, text: str, start: int) -> tuple[str | None, int, bool]:
         """The rule for the longest key that begins at `start`.
@@ -120,6 +140,7 @@ class Normalizer:
 
     def __init__(self, rules: CharsMap | None, kept: Iterable[str]) -> None:
         self._rules = rules
+        self._spares_ascii = rules is None or rules.spares_ascii
         self._kept: dict[str, Any] = {}
         for token in kept:
             node = self._kept
@@ -133,6 +154,8 @@ class Normalizer:
         Chunks that end with a space are remembered, because text repeats itself. Should a rule
         look beyond the space, the whole text is done in one go.
         """
+        if self._spares_ascii and text.isascii() and text.isprintable():
+            return text
         *chunks, last = text.split(" ")
         results = [self._chunk(chunk) for chunk in chunks]
         if None in results:
@@ -145,6 +168,8 @@ class Normalizer:
             return self._chunks[chunk]
         except KeyError:
             pass
+        if self._spares_ascii and chunk.isascii() and chunk.isprintable():
+            return chunk + " "
         text, open_end = self._apply(chunk + " ")
         result = None if open_end else text
         if len(chunk) <= MAX_WORD:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from zigllm_cli.tokenizers.base import to_bytes
 from zigllm_cli.tokenizers.bpe import BytePairTokenizer
+from zigllm_cli.tokenizers.explain import Explanation
 from zigllm_cli.tokenizers.vocabulary import Vocabulary
 
 OPEN, CLOSE, OTHER = "<dna>", "</dna>", "<oov>"
@@ -38,22 +39,33 @@ class HybridDnaTokenizer(BytePairTokenizer):
 
     def encode_text(self, text: str, *, after_special: bool) -> list[int]:
         """Ids of a piece of text; see `Tokenizer.encode_text`."""
-        if not self._has_tags:
-            return super().encode_text(text, after_special=after_special)
         ids: list[int] = []
-        known = self.vocabulary.ids
+        for part, strand in self._parts(text):
+            ids += strand or super().encode_text(part, after_special=after_special)
+        return ids
+
+    def explain_text(self, text: str, *, after_special: bool) -> list[Explanation]:
+        """The words and merges of plain text; a strand with its tags is one entry."""
+        entries: list[Explanation] = []
+        for part, strand in self._parts(text):
+            entries += (
+                [Explanation(part, strand)]
+                if strand
+                else super().explain_text(part, after_special=after_special)
+            )
+        return entries
+
+    def _parts(self, text: str) -> Iterator[tuple[str, list[int]]]:
+        """Plain text without ids, and strands of DNA with theirs."""
         position = 0
-        for match in STRAND.finditer(text):
+        for match in STRAND.finditer(text) if self._has_tags else ():
             if match.start() > position:
-                plain = text[position : match.start()]
-                ids += super().encode_text(plain, after_special=after_special)
-            ids += [known[OPEN], *self._strand(match[1])]
-            if match[2]:
-                ids.append(known[CLOSE])
+                yield text[position : match.start()], []
+            close = [self.vocabulary.ids[CLOSE]] if match[2] else []
+            yield match[0], [self.vocabulary.ids[OPEN], *self._strand(match[1]), *close]
             position = match.end()
         if position < len(text):
-            ids += super().encode_text(text[position:], after_special=after_special)
-        return ids
+            yield text[position:], []
 
     def _strand(self, strand: str) -> Iterator[int]:
         """Ids of what stands between the tags; 6-mers are counted in bytes."""

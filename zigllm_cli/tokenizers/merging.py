@@ -9,6 +9,7 @@ words are not, so longer ones go through a heap in O(n log n). Both give the sam
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from heapq import heapify, heappop, heappush
 
@@ -38,7 +39,7 @@ class PairMerger:
         """Each merge in turn: the symbols after it, where it happened, and its rank."""
         symbols = list(word)
         while len(symbols) > 1:
-            ranks = [self._rank(*pair) for pair in zip(symbols, symbols[1:], strict=False)]
+            ranks = [self._rank(*pair) for pair in itertools.pairwise(symbols)]
             best = min(ranks)
             if best == NO_RANK:
                 return
@@ -53,7 +54,7 @@ class PairMerger:
         get, joint = self._ranks.get, self._joint
         ranks = [
             get(left + joint + right, NO_RANK)
-            for left, right in zip(symbols, symbols[1:], strict=False)
+            for left, right in itertools.pairwise(symbols)
         ]
         while ranks:
             best = min(ranks)
@@ -80,7 +81,7 @@ class PairMerger:
         mask = (1 << shift) - 1
         current = [
             get(left + joint + right, NO_RANK)
-            for left, right in zip(symbols, symbols[1:], strict=False)
+            for left, right in itertools.pairwise(symbols)
         ]
         current.append(NO_RANK)
         heap = [rank << shift | at for at, rank in enumerate(current) if rank != NO_RANK]

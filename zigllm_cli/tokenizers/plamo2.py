@@ -12,12 +12,14 @@ A byte order mark at the start is dropped. No BOS or EOS is ever added, as in ll
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cached_property
 
 from zigllm_cli.errors import InputError
 from zigllm_cli.tokenizers.base import Tokenizer, to_bytes
+from zigllm_cli.tokenizers.cache import WordCache
 from zigllm_cli.tokenizers.characters import repaired
-from zigllm_cli.tokenizers.matching import StartTable
+from zigllm_cli.tokenizers.matching import StartTable, cut_before
 from zigllm_cli.tokenizers.vocabulary import TokenType
 
 BYTE_ORDER_MARK = "\ufeff"
@@ -37,7 +39,9 @@ class Plamo2Tokenizer(Tokenizer):
 
     def encode_text(self, text: str, *, after_special: bool) -> list[int]:
         """Ids of a piece of text; see `Tokenizer.encode_text`."""
-        text = repaired(text).removeprefix(BYTE_ORDER_MARK)
+        return self._words.encode_all(self._cut(repaired(text).removeprefix(BYTE_ORDER_MARK)))
+
+    def _encode_word(self, text: str) -> list[int]:
         steps = self._cheapest(text)
         ids: list[int] = []
         position = 0
@@ -70,12 +74,12 @@ class Plamo2Tokenizer(Tokenizer):
 
     def _cheapest(self, text: str) -> list[int]:
         """For every place, the length of the token that the best way goes on with; 0: bytes."""
-        lengths_at, find = self._starts.at, self._costs.get
+        lengths_at, find = self._starts, self._costs.get
         size = len(text)
         costs, steps = [0] * (size + 1), [0] * (size + 1)
         for start in range(size - 1, -1, -1):
             best, step = UNREACHED, 0
-            for length in lengths_at(text, start):
+            for length in lengths_at[text[start : start + 2]]:
                 stop = start + length
                 if stop <= size and (cost := find(text[start:stop])) is not None:
                     cost += costs[stop]
@@ -93,6 +97,14 @@ class Plamo2Tokenizer(Tokenizer):
         rows = zip(vocabulary.tokens, vocabulary.types, vocabulary.scores, strict=True)
         costs = {text: _cost(score) for text, kind, score in rows if kind != TokenType.BYTE}
         return {text: cost for text, cost in costs.items() if cost < INVALID}
+
+    @cached_property
+    def _cut(self) -> Callable[[str], list[str]]:
+        return cut_before(" ", self._costs)
+
+    @cached_property
+    def _words(self) -> WordCache:
+        return WordCache(self._encode_word)
 
     @cached_property
     def _starts(self) -> StartTable:

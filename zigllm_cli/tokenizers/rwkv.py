@@ -7,11 +7,13 @@ becomes the unknown token; llama.cpp emits -1 or runs forever there, this says w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 from zigllm_cli.errors import InputError
 from zigllm_cli.tokenizers.base import Tokenizer, to_bytes
-from zigllm_cli.tokenizers.matching import StartTable
+from zigllm_cli.tokenizers.cache import WordCache
+from zigllm_cli.tokenizers.matching import StartTable, cut_before
 from zigllm_cli.tokenizers.vocabulary import TokenType
 
 ESCAPES = {ord("t"): ord("\t"), ord("n"): ord("\n"), ord("r"): ord("\r")}
@@ -24,12 +26,14 @@ class RwkvTokenizer(Tokenizer):
 
     def encode_text(self, text: str, *, after_special: bool) -> list[int]:
         """Ids of a piece of text; see `Tokenizer.encode_text`."""
-        data = to_bytes(text).decode("latin-1")
-        find, lengths_at = self._tokens.get, self._starts.at
+        return self._words.encode_all(self._cut(to_bytes(text).decode("latin-1")))
+
+    def _encode_word(self, data: str) -> list[int]:
+        find, lengths_at = self._tokens.get, self._starts
         ids: list[int] = []
         position = 0
         while position < len(data):
-            for length in lengths_at(data, position):
+            for length in lengths_at[data[position : position + 2]]:
                 token = find(data[position : position + length])
                 if token is not None:
                     break
@@ -67,6 +71,14 @@ class RwkvTokenizer(Tokenizer):
         found = {unescaped(text).decode("latin-1"): i for i, text in enumerate(texts)}
         found.pop("", None)
         return found
+
+    @cached_property
+    def _cut(self) -> Callable[[str], list[str]]:
+        return cut_before(" ", self._tokens)
+
+    @cached_property
+    def _words(self) -> WordCache:
+        return WordCache(self._encode_word)
 
     @cached_property
     def _starts(self) -> StartTable:

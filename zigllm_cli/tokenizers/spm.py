@@ -6,6 +6,7 @@ become byte tokens `<0xXX>`. Kudo and Richardson 2018 (arXiv:1808.06226); ids as
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from functools import cached_property
@@ -88,7 +89,7 @@ class SentencePieceTokenizer(Tokenizer):
                 return pattern.findall
         crossing = {SPACE}
         for text in tokens:
-            crossing.update(a for a, b in zip(text, text[1:], strict=False) if b == SPACE)
+            crossing.update(a for a, b in itertools.pairwise(text) if b == SPACE)
         neighbours = "".join(map(re.escape, sorted(crossing)))
         return re.compile(f"(?<=[^{neighbours}])(?={SPACE})").split
 

@@ -45,6 +45,8 @@ class UnigramTokenizer(Tokenizer):
         """Ids of a piece of text; see `Tokenizer.encode_text`."""
         normal = self._normalizer.normalized(to_bytes(text).decode("latin-1"))
         words = self._spaced(normal)
+        if not words:
+            return []
         ids = (
             self._words.encode_all(words)
             if self._is_separable(normal)
@@ -100,14 +102,14 @@ class UnigramTokenizer(Tokenizer):
         """Ids of the best segmentation of `text`, unknown characters one by one."""
         text = text.replace(" ", _spelt(SPACE))
         size, unknown, unknown_score = len(text), self._unknown, self._unknown_score
-        lengths_at, find = self._starts.at, self._pieces.get
+        lengths_at, find = self._starts, self._pieces.get
         best = [0.0] + [LOWEST] * size
         steps = [(unknown, 0)] * (size + 1)
         start = 0
         while start < size:
             here, alone = best[start], True
             width = min(BYTES_OF_LEAD[ord(text[start]) >> 4], size - start)
-            for length in lengths_at(text, start):
+            for length in lengths_at[text[start : start + 2]]:
                 stop = start + length
                 if stop > size:
                     break

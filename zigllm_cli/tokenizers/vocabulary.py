@@ -49,9 +49,7 @@ class KindDefaults:
 _BPE = KindDefaults(ids={"bos": 11, "eos": 11}, clean_spaces=True)
 
 KINDS: dict[str, KindDefaults] = {
-    "llama": KindDefaults(
-        ids={"bos": 1, "eos": 2, "unk": 0}, add_bos=True, add_space_prefix=True
-    ),
+    "llama": KindDefaults(ids={"bos": 1, "eos": 2, "unk": 0}, add_bos=True, add_space_prefix=True),
     "gpt2": _BPE,
     "hybriddna": _BPE,
     "whitespace": _BPE,
@@ -266,7 +264,7 @@ class Vocabulary:
     def _tokens(self) -> list[str]:
         if self.model in ("none", "no_vocab"):
             return []
-        value = self._metadata.get("tokenizer.ggml.tokens")
+        value: Any = self._metadata.get("tokenizer.ggml.tokens")
         tokens = value.tolist() if hasattr(value, "tolist") else value
         if not isinstance(tokens, list) or not tokens or not isinstance(tokens[0], str):
             raise InputError("tokenizer.ggml.tokens is missing, empty or not an array of texts")

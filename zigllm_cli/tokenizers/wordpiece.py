@@ -23,6 +23,7 @@ from zigllm_cli.tokenizers.characters import (
     lower,
     repaired,
 )
+from zigllm_cli.tokenizers.explain import Explanation
 from zigllm_cli.tokenizers.matching import StartTable
 from zigllm_cli.tokenizers.vocabulary import SPACE, TokenType, Vocabulary
 
@@ -52,10 +53,11 @@ class WordPieceTokenizer(Tokenizer):
 
     def encode_text(self, text: str, *, after_special: bool) -> list[int]:
         """Ids of a piece of text; see `Tokenizer.encode_text`."""
-        text = repaired(text)
-        for control in PYTHON_BLANKS:
-            text = text.replace(control, "")
-        return self._chunks.encode_all(text.split())
+        return self._chunks.encode_all(_chunks(text))
+
+    def explain_text(self, text: str, *, after_special: bool) -> list[Explanation]:
+        """One entry per stretch of text without blanks."""
+        return [Explanation(chunk, self._chunks[chunk]) for chunk in _chunks(text)]
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes of an ordinary token, U+2581 being a space."""
@@ -91,11 +93,11 @@ class WordPieceTokenizer(Tokenizer):
 
     def _encode_word(self, word: str) -> list[int]:
         text = SPACE + word
-        find, lengths_at = self.vocabulary.ids.get, self._starts.at
+        find, lengths_at = self.vocabulary.ids.get, self._starts
         ids: list[int] = []
         position = 0
         while position < len(text):
-            for length in lengths_at(text, position):
+            for length in lengths_at[text[position : position + 2]]:
                 token = find(text[position : position + length])
                 if token is not None:
                     break
@@ -113,6 +115,13 @@ class WordPieceTokenizer(Tokenizer):
             raise InputError(
                 "a word is not in the vocabulary, and the file names no token for unknown words"
             ) from None
+
+
+def _chunks(text: str) -> list[str]:
+    text = repaired(text)
+    for control in PYTHON_BLANKS:
+        text = text.replace(control, "")
+    return text.split()
 
 
 class Normalizer(dict[int, str]):
