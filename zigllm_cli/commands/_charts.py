@@ -18,7 +18,7 @@ def blocks_wanted(stream: TextIO) -> bool:
 
 
 def bar(fraction: float, width: int, *, blocks: bool = True) -> str:
-    """A bar of `width` columns, filled to `fraction` (0 to 1); something is shown for more than 0."""
+    """A bar of at most `width` columns, filled to `fraction` (0 to 1); empty only for 0."""
     fraction = min(max(fraction, 0.0), 1.0)
     if not blocks:
         return "#" * max(round(fraction * width), fraction > 0)
@@ -27,9 +27,7 @@ def bar(fraction: float, width: int, *, blocks: bool = True) -> str:
     return "█" * whole + (PARTS[part] if part else "")
 
 
-def histogram(
-    counts: Sequence[int], height: int, width: int, *, blocks: bool = True
-) -> list[str]:
+def histogram(counts: Sequence[int], height: int, width: int, *, blocks: bool = True) -> list[str]:
     """Columns over a line, `height` rows from top to bottom, at most `width` columns wide.
 
     Neighbouring bins are put together until they fit. A bin that is not empty is always visible.

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+from rich.cells import cell_len
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
 from zigllm_cli.commands._output import (
     human_bytes,
     printable,
     printable_lines,
+    show,
     stdout_console,
     write,
 )
@@ -24,22 +30,23 @@ if TYPE_CHECKING:
 LONG = 120
 """Characters of a value that a listing shows."""
 
+VALUE_WIDTH = 30
+"""Columns that a value needs at least beside its key."""
+
 BATCH = 5000
 
 
 def show_metadata(rows: list[MetadataRow]) -> None:
     """One line for each key: name, type, value or the beginning of it."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(overflow="fold", ratio=None)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for row in rows:
-        kind = row.type if row.count is None else f"{row.type}[{row.count}]"
-        table.add_row(Text(printable(row.key), "cyan"), kind, value_text(row))
-    stdout_console().print(table)
+    cells = [
+        (
+            printable(row.key),
+            row.type if row.count is None else f"{row.type}[{row.count}]",
+            value_text(row),
+        )
+        for row in rows
+    ]
+    show_list(cells, ("", "", ""), ("cyan", "dim", ""), flexible=VALUE_WIDTH)
 
 
 def value_text(row: MetadataRow) -> str:
@@ -57,21 +64,73 @@ def value_text(row: MetadataRow) -> str:
 
 
 def show_tensors(rows: list[TensorRow], *, shards: bool) -> None:
-    """One line for each tensor, then their sum on stderr's side of the world: the last line."""
-    from rich.table import Table
-    from rich.text import Text
+    """One line for each tensor, in file order."""
+    headers = ["name", "shape", "type", "bytes", "offset"] + ["shard"] * shards
+    cells = [
+        (
+            printable(row.name),
+            " x ".join(map(str, row.shape)) or "scalar",
+            row.type,
+            str(row.bytes),
+            str(row.offset),
+            *([str(row.shard + 1)] if shards else []),
+        )
+        for row in rows
+    ]
+    show_list(cells, headers, ("", "", "cyan", ">", ">", ">"))
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("name", overflow="fold")
-    table.add_column("shape", overflow="fold")
-    table.add_column("type", no_wrap=True)
-    for header in ("bytes", "offset", *(["shard"] if shards else [])):
-        table.add_column(header, justify="right", no_wrap=True)
+
+def show_list(
+    rows: Sequence[Sequence[str]],
+    headers: Sequence[str],
+    styles: Sequence[str],
+    *,
+    flexible: int | None = None,
+) -> None:
+    """A table with the name in front; where it is too wide, the rest in a line below each name.
+
+    Args:
+        headers: all empty for a table without a header.
+        styles: rich's style of each column, ">" for numbers.
+        flexible: columns that are enough for the last column, which may take several lines.
+    """
+    console = stdout_console()
+    widths = [max(map(cell_len, column)) for column in zip(headers, *rows, strict=True)]
+    if flexible is not None:
+        widths[-1] = min(widths[-1], flexible)
+    if sum(widths) + 2 * (len(widths) - 1) <= console.width:
+        show(console, _table(rows, headers, styles, folding=flexible is not None))
+        return
+    parts: list[Text | Padding] = []
+    for name, *rest in rows:
+        named = [f"{header} {cell}".strip() for header, cell in zip(headers[1:], rest, strict=True)]
+        parts.append(Text(name, styles[0], overflow="fold"))
+        parts.append(Padding(Text("  ".join(named), "dim", overflow="fold"), (0, 0, 0, 2)))
+    show(console, *parts)
+
+
+def _table(
+    rows: Sequence[Sequence[str]], headers: Sequence[str], styles: Sequence[str], *, folding: bool
+) -> Table:
+    table = Table(
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        header_style="dim",
+        show_header=any(headers),
+    )
+    for index, (header, style) in enumerate(zip(headers, styles, strict=False)):
+        is_last = index == len(headers) - 1
+        table.add_column(
+            header,
+            justify="right" if style == ">" else "left",
+            style=style.strip(">"),
+            overflow="fold",
+            no_wrap=not (folding and is_last),
+        )
     for row in rows:
-        numbers = [str(row.bytes), str(row.offset)] + ([str(row.shard + 1)] if shards else [])
-        shape = " x ".join(map(str, row.shape)) or "scalar"
-        table.add_row(printable(row.name), shape, Text(row.type, "cyan"), *numbers)
-    stdout_console().print(table)
+        table.add_row(*(Text(cell) for cell in row))
+    return table
 
 
 def tensors_line(rows: list[TensorRow]) -> str:

@@ -10,12 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from zigllm_cli.commands._charts import bar, blocks_wanted
-from zigllm_cli.commands._output import human_bytes, human_count, printable, stdout_console
+from zigllm_cli.commands._output import human_bytes, human_count, printable, show, stdout_console
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from zigllm_cli.inspection.memory import CacheSize, Memory
+    from zigllm_cli.inspection.memory import Memory
     from zigllm_cli.inspection.summary import Shape, Summary
     from zigllm_cli.inspection.tokens import SpecialToken, TokenizerFacts
 
@@ -26,21 +26,17 @@ NARROW = 64
 VERDICTS = {"fits": "green", "tight": "yellow", "too large": "red"}
 
 
-def show_summary(summary: Summary) -> None:
-    """Print the screen on stdout."""
+def show_summary(summary: Summary, *, memory_wanted: bool = False) -> None:
+    """Print the screen on stdout; memory of a file without weights only where it is wanted."""
     console = stdout_console()
     dot = " · " if blocks_wanted(sys.stdout) else " | "
     title = Text(printable(summary.name), "bold")
     title.append(f"  {dot.join(_headline(summary))}", "not bold")
-    console.print(title)
-    console.print()
-    console.print(_facts(summary, dot))
+    show(console, title, "", _facts(summary, dot))
     if summary.mix:
-        console.print()
-        console.print(_mix(summary, console))
-    if summary.memory.weights or summary.memory.caches:
-        console.print()
-        _show_memory(console, summary.memory)
+        show(console, "", _mix(summary, console))
+    if summary.memory.weights or memory_wanted:
+        show(console, "", *_memory(summary.memory, console.width >= NARROW))
 
 
 def _headline(summary: Summary) -> list[str]:
@@ -135,7 +131,7 @@ def _special(tokens: tuple[SpecialToken, ...], dot: str) -> Text:
         if text:
             text.append(dot, "dim")
         text.append(" ".join(token.name for token in same), "dim")
-        text.append(f" {number} ".replace(" ", "\u00a0"))
+        text.append(f" {number} ")
         found = same[0].text
         shown = "not in the vocabulary" if found is None else printable(found)
         text.append(shown, "red" if found is None else "cyan")
@@ -170,8 +166,8 @@ def _file_facts(summary: Summary) -> list[tuple[str, str]]:
 
 
 def _mix(summary: Summary, console: Console) -> Table:
-    table = _table("type", "tensors", "size", "bits/weight", "share")
     is_wide, blocks = console.width >= NARROW, blocks_wanted(sys.stdout)
+    table = _table("type", "tensors", "size", "bits/weight" if is_wide else "bits", "share")
     for share in summary.mix:
         drawn = Text(f"{share.fraction:4.0%}")
         if is_wide:
@@ -180,35 +176,38 @@ def _mix(summary: Summary, console: Console) -> Table:
             Text(share.type, "cyan"),
             f"{share.tensors:,}",
             human_bytes(share.bytes),
-            f"{share.bits_per_weight:.4g}",
+            f"{share.bits_per_weight:.2f}",
             drawn,
         )
     table.columns[-1].justify = "left"
     return table
 
 
-def _show_memory(console: Console, memory: Memory) -> None:
-    for line in _memory_lines(memory):
-        console.print(line)
-    if memory.caches and memory.context is not None:
-        console.print(_memory_table(memory, console.width >= NARROW))
+def _memory(memory: Memory, is_wide: bool) -> list[Text | Table]:
+    parts: list[Text | Table] = [_memory_headline(memory)]
+    if memory.caches and memory.context is not None and memory.cache_kind != "recurrent":
+        parts.append(_memory_table(memory, is_wide))
     if memory.ram_total:
         free = f", {human_bytes(memory.ram_available)} free" if memory.ram_available else ""
-        console.print(Text(f"this machine has {human_bytes(memory.ram_total)}{free}", "dim"))
+        parts.append(Text(f"this machine has {human_bytes(memory.ram_total)}{free}", "dim"))
+    return parts
 
 
-def _memory_lines(memory: Memory) -> list[Text]:
+def _memory_headline(memory: Memory) -> Text:
     """What stands above the table of caches, or in its place."""
     weights = f"weights {human_bytes(memory.weights)}"
     if memory.cache_kind == "none":
-        return [Text(f"memory  {weights}, no cache: an encoder reads its text at once")]
-    if memory.cache_kind == "recurrent" and memory.caches:
+        rest = f"{weights}, no cache: an encoder reads its text at once"
+    elif memory.cache_kind == "recurrent" and memory.caches:
         state = human_bytes(memory.caches[0].bytes)
-        return [Text(f"memory  {weights}, state {state} per sequence of any length")]
-    if not memory.caches or memory.context is None:
-        reason = "no context length given: --ctx" if memory.cache_kind != "unknown" else "unknown"
-        return [Text(f"memory  {weights}, cache {reason}")]
-    return [Text(f"memory at {memory.context:,} tokens  {weights}")]
+        rest = f"{weights}, state {state} per sequence of any length"
+    elif memory.cache_kind == "unknown":
+        rest = f"{weights}, cache unknown"
+    elif memory.context is None:
+        rest = f"{weights}, cache unknown without a context length (--ctx)"
+    else:
+        return Text.assemble((f"memory at {memory.context:,} tokens", "bold"), f"  {weights}")
+    return Text.assemble(("memory", "bold"), f"  {rest}")
 
 
 def _memory_table(memory: Memory, is_wide: bool) -> Table:
@@ -217,9 +216,15 @@ def _memory_table(memory: Memory, is_wide: bool) -> Table:
     if has_window:
         headers.append(f"windowed to {memory.window:,}" if memory.window else "windowed")
     table = _table(*headers, "" if is_wide else None)
+    if is_wide:
+        table.columns[-1].justify = "left"
     for cache in memory.caches:
         total = memory.weights + cache.bytes
-        row = [Text(cache.type, "cyan"), human_bytes(cache.bytes), human_bytes(total)]
+        row: list[str | Text] = [
+            Text(cache.type, "cyan"),
+            human_bytes(cache.bytes),
+            human_bytes(total),
+        ]
         if cache.windowed_bytes is not None:
             row.append(human_bytes(cache.windowed_bytes))
         if is_wide:

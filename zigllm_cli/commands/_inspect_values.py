@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from zigllm_cli.commands._charts import blocks_wanted, histogram, ruler
-from zigllm_cli.commands._output import human_bytes, printable, stdout_console
+from zigllm_cli.commands._inspect_lists import show_list
+from zigllm_cli.commands._output import human_bytes, printable, show, stdout_console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,22 +31,21 @@ def show_tensor(row: TensorRow, numbers: Statistics) -> None:
     shape = " x ".join(map(str, row.shape)) or "scalar"
     title = Text(printable(row.name), "bold")
     title.append(f"  {shape}, {row.type}, {human_bytes(row.bytes)}", "not bold")
-    console.print(title)
-    console.print()
+    show(console, title)
+    show(console, "")
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for label, value in _numbers(numbers):
         grid.add_row(label, value)
-    console.print(grid)
+    show(console, grid)
     if numbers.histogram is not None:
-        console.print()
+        show(console, "")
         _show_histogram(console, numbers.histogram)
 
 
 def _numbers(numbers: Statistics) -> list[tuple[str, str | Text]]:
-    not_finite = numbers.nan + numbers.positive_infinity + numbers.negative_infinity
-    rows: list[tuple[str, str | Text]] = [
+    return [
         ("values", f"{numbers.count:,}"),
         ("min", _float(numbers.minimum)),
         ("max", _float(numbers.maximum)),
@@ -56,7 +56,6 @@ def _numbers(numbers: Statistics) -> list[tuple[str, str | Text]]:
         ("Inf", _bad(numbers.positive_infinity + numbers.negative_infinity)),
         ("first", "  ".join(map(_float, numbers.first)) or "-"),
     ]
-    return rows if not_finite else [row for row in rows if row[0] != "Inf"] and rows
 
 
 def _float(value: float | None) -> str:
@@ -74,32 +73,39 @@ def _part(count: int, whole: int) -> str:
 def _show_histogram(console: Console, chart: Histogram) -> None:
     width = min(len(chart.counts), max(console.width - 4, 16))
     if len(chart.counts) == 1:
-        console.print(Text(f"every value is {chart.low:.6g}", "dim"))
+        show(console, Text(f"every value is {chart.low:.6g}", "dim"))
         return
     lines = histogram(chart.counts, HEIGHT, width, blocks=blocks_wanted(sys.stdout))
     for line in lines:
-        console.print(Text(f"  {line}", "blue"))
+        show(console, Text(f"  {line}", "blue"))
     scale = ruler(f"{chart.low:.4g}", f"{chart.high:.4g}", len(lines[0]))
-    console.print(Text(f"  {scale}", "dim"))
+    show(console, Text(f"  {scale}", "dim"))
     for count, side, end in ((chart.below, "below", chart.low), (chart.above, "above", chart.high)):
         if count:
-            console.print(Text(f"  {count:,} more {side} {end:.4g}", "dim"))
+            show(console, Text(f"  {count:,} more {side} {end:.4g}", "dim"))
 
 
 def show_diff(difference: Difference) -> None:
     """Keys first, then tensors; nothing about what is equal but its number."""
     console = stdout_console()
-    for side, path, sign in (("A", difference.a, "-"), ("B", difference.b, "+")):
-        console.print(Text(f"{sign} {side}  {printable(path)}", _side(sign)))
-    console.print()
-    console.print(Text(_verdict(difference), "bold"))
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(Text("- A", "red"), Text(printable(difference.a), "red"))
+    grid.add_row(Text("+ B", "green"), Text(printable(difference.b), "green"))
+    show(console, grid, "", Text(_verdict(difference), "bold"))
     _show_names(console, "key", difference.keys_only_in_a, difference.keys_only_in_b)
     for change in difference.keys_changed:
         _show_key(console, change)
     _show_names(console, "tensor", difference.tensors_only_in_a, difference.tensors_only_in_b)
     if difference.tensors_changed:
-        console.print()
-        console.print(_tensor_changes(difference.tensors_changed))
+        show(console, "")
+        headers = ("tensor", "type", "max", "RMS", "relative", "SNR")
+        rows = [
+            (printable(change.name), _types(change), *_distances(change))
+            for change in difference.tensors_changed
+        ]
+        show_list(rows, headers, ("", "cyan", ">", ">", ">", ">"))
 
 
 def _side(sign: str) -> str:
@@ -141,26 +147,26 @@ def _show_names(
 ) -> None:
     for sign, names in (("-", only_a), ("+", only_b)):
         for name in names:
-            console.print(Text(f"{sign} {what} {printable(name)}", _side(sign), overflow="fold"))
+            show(console, Text(f"{sign} {what} {printable(name)}", _side(sign), overflow="fold"))
 
 
 def _show_key(console: Console, change: KeyChange) -> None:
     title = Text(f"\n{printable(change.key)}", "cyan")
     if change.type_a != change.type_b:
         title.append(f"  {change.type_a} became {change.type_b}", "yellow")
-    console.print(title)
+    show(console, title)
     if change.differing is None:
         for sign, value in (("-", change.a), ("+", change.b)):
-            console.print(Text(f"  {sign} {_short(value)}", _side(sign), overflow="fold"))
+            show(console, Text(f"  {sign} {_short(value)}", _side(sign), overflow="fold"))
         return
     counts = f"{change.count_a:,} elements"
     if change.count_a != change.count_b:
         counts += f" in A, {change.count_b:,} in B"
-    console.print(f"  {change.differing:,} of {counts} differ")
+    show(console, f"  {change.differing:,} of {counts} differ")
     for element in change.first:
         for sign, value in (("-", element.a), ("+", element.b)):
             shown = "(nothing)" if value is None else _short(value)
-            console.print(Text(f"  {sign} [{element.index}] {shown}", _side(sign)))
+            show(console, Text(f"  {sign} [{element.index}] {shown}", _side(sign)))
 
 
 def _short(value: object) -> str:
@@ -168,17 +174,6 @@ def _short(value: object) -> str:
 
     text = item_text(value) if isinstance(value, list) else scalar_text(value)
     return printable(text) if len(text) <= SHOWN else printable(text[:SHOWN]) + " ..."
-
-
-def _tensor_changes(changes: tuple[TensorChange, ...]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("tensor", overflow="fold", min_width=12)
-    table.add_column("type", overflow="fold")
-    for header in ("max", "RMS", "relative", "SNR"):
-        table.add_column(header, justify="right", overflow="fold")
-    for change in changes:
-        table.add_row(printable(change.name), Text(_types(change), "cyan"), *_distances(change))
-    return table
 
 
 def _types(change: TensorChange) -> str:
@@ -212,8 +207,8 @@ def show_report(report: Report) -> None:
         style = "bold red" if finding.severity == "problem" else "yellow"
         grid.add_row(Text(finding.severity, style), finding.area, printable(finding.message))
     if report.findings:
-        console.print(grid)
-    console.print(Text(_count(report), "bold red" if report.problems else "bold green"))
+        show(console, grid)
+    show(console, Text(_count(report), "bold red" if report.problems else "bold green"))
 
 
 def _count(report: Report) -> str:

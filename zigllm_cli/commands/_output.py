@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 PROGRESS_BYTES = 64 << 20
 
-PIPED_WIDTH = 200
+PIPED_WIDTH = 2000
 """Columns when stdout is not a terminal: wide enough that nothing is cut for `grep`."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -40,8 +41,37 @@ def _console(*, stderr: bool) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() or os.environ.get("COLUMNS") else PIPED_WIDTH
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
+    return Console(
+        stderr=stderr,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=columns(stream),
+        color_system="auto" if colour_wanted(stream) else None,
+    )
+
+
+def columns(stream: TextIO) -> int:
+    """Columns to fill: those of the terminal, or of COLUMNS; in a pipe enough for anything."""
+    if not stream.isatty() and not os.environ.get("COLUMNS"):
+        return PIPED_WIDTH
+    try:
+        size = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        size = 0
+    return max(get_terminal_size((size or 80, 24)).columns, 20)
+
+
+def show(console: Console, *renderables: Any) -> None:
+    """Print on a rich console; in a pipe without the spaces that fill up a table's last column."""
+    if console.is_terminal:
+        for renderable in renderables:
+            console.print(renderable)
+        return
+    with console.capture() as captured:
+        for renderable in renderables:
+            console.print(renderable)
+    console.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def print_json(value: Any) -> None:

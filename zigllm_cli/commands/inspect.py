@@ -1,21 +1,18 @@
-"""`zigllm inspect`: everything a GGUF file says, shows and hides; and a new file with other keys."""
+"""`zigllm inspect`: what a GGUF file holds, in one view at a time; or the same with other keys."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from zigllm_cli.commands._options import JsonOption, ModelArgument, OutputOption, chosen_model
-from zigllm_cli.commands._output import human_bytes, print_json, progress_bar, talk
-from zigllm_cli.errors import InputError, UnsupportedError, UsageError
-
-if TYPE_CHECKING:
-    from zigllm_cli.gguf import GGUFFile
+from zigllm_cli.errors import UsageError
 
 VIEWS = "What to show instead of the summary"
 EDITS = "A new file with other metadata"
+EDIT = "--set, --unset and -o"
 
 
 def inspect(
@@ -121,6 +118,9 @@ def inspect(
 
       zigllm inspect model.gguf --set general.name="My model" -o new.gguf
     """
+    from zigllm_cli.commands import _inspect_views as views
+    from zigllm_cli.gguf import open_gguf
+
     sets, unset = sets or [], unset or []
     chosen = {
         "--metadata": metadata and key is None,
@@ -131,34 +131,32 @@ def inspect(
         "--check": check,
         "--template": template,
         "--vocab": vocab,
-        "--set, --unset and -o": bool(sets or unset or output),
+        EDIT: bool(sets or unset or output),
     }
     view = _only_view(chosen)
     _refuse_misfits(view, pattern, ctx is not None or kv_type is not None, type_name, sets)
     path = _path(model)
     if view == "--check":
-        return _check(path, as_json=json)
-    from zigllm_cli.gguf import open_gguf
-
+        return views.check_view(path, as_json=json)
     file = open_gguf(path)
     if view == "--diff":
-        return _diff(file, str(diff), pattern, as_json=json)
-    if view == "--set, --unset and -o":
-        _edit(file, sets, unset, type_name, output, as_json=json)
-    elif view == "":
-        _summary(file, ctx, kv_type, as_json=json)
+        return views.diff_view(file, str(diff), pattern, as_json=json)
+    if view == EDIT:
+        views.edit_view(file, sets, unset, type_name, output, as_json=json)
     elif view == "--metadata":
-        _metadata(file, pattern, as_json=json)
+        views.metadata_view(file, pattern, as_json=json)
     elif view == "--key":
-        _key(file, str(key), as_json=json)
+        views.key_view(file, str(key), as_json=json)
     elif view == "--tensors":
-        _tensors(file, pattern, as_json=json)
+        views.tensors_view(file, pattern, as_json=json)
     elif view == "--tensor":
-        _tensor(file, str(tensor), as_json=json)
+        views.tensor_view(file, str(tensor), as_json=json)
     elif view == "--template":
-        _template(file, as_json=json)
+        views.template_view(file, as_json=json)
+    elif view == "--vocab":
+        views.vocabulary_view(file, pattern, as_json=json)
     else:
-        _vocabulary(file, pattern, as_json=json)
+        views.summary_view(file, ctx, kv_type, as_json=json)
     return 0
 
 
@@ -188,178 +186,3 @@ def _path(model: str | None) -> Path:
     from zigllm_cli.catalog import resolve
 
     return resolve(chosen_model(model))
-
-
-def _summary(file: GGUFFile, ctx: int | None, kv_type: str | None, *, as_json: bool) -> None:
-    from zigllm_cli.inspection.formats import document
-    from zigllm_cli.inspection.summary import summarise
-
-    summary = summarise(file, ctx, kv_type)
-    if as_json:
-        print_json(document("summary", summary))
-        return
-    from zigllm_cli.commands._inspect_summary import show_summary
-
-    show_summary(summary)
-
-
-def _metadata(file: GGUFFile, pattern: str | None, *, as_json: bool) -> None:
-    from dataclasses import asdict
-
-    from zigllm_cli.commands._inspect_lists import show_metadata
-    from zigllm_cli.inspection.formats import document
-    from zigllm_cli.inspection.listing import metadata_rows
-
-    rows = metadata_rows(file, pattern)
-    if as_json:
-        print_json(document("metadata", {"metadata": [asdict(row) for row in rows]}))
-    else:
-        show_metadata(rows)
-
-
-def _key(file: GGUFFile, key: str, *, as_json: bool) -> None:
-    from zigllm_cli.commands._inspect_lists import show_value
-    from zigllm_cli.inspection.formats import document, plain, type_text
-    from zigllm_cli.inspection.listing import find_field
-
-    field = find_field(file, key)
-    if as_json:
-        value = plain(field.value, field.type)
-        content = {"key": key, "type": type_text(field), "value": value}
-        print_json(document("key", content))
-    else:
-        show_value(field)
-
-
-def _tensors(file: GGUFFile, pattern: str | None, *, as_json: bool) -> None:
-    from dataclasses import asdict
-
-    from zigllm_cli.commands._inspect_lists import show_tensors, tensors_line
-    from zigllm_cli.inspection.formats import document
-    from zigllm_cli.inspection.listing import tensor_rows
-
-    rows = tensor_rows(file, pattern)
-    if as_json:
-        print_json(document("tensors", {"tensors": [asdict(row) for row in rows]}))
-        return
-    show_tensors(rows, shards=len(file.paths) > 1)
-    talk(tensors_line(rows))
-
-
-def _tensor(file: GGUFFile, name: str, *, as_json: bool) -> None:
-    from dataclasses import asdict
-
-    from zigllm_cli.inspection.formats import document
-    from zigllm_cli.inspection.listing import find_tensor, tensor_row
-    from zigllm_cli.inspection.statistics import statistics
-
-    tensor = find_tensor(file, name)
-    row = tensor_row(tensor)
-    with progress_bar(f"reading {name}", 2 * tensor.nbytes) as progress:
-        numbers = statistics(tensor, progress)
-    if as_json:
-        print_json(document("tensor", {**asdict(row), "statistics": asdict(numbers)}))
-        return
-    from zigllm_cli.commands._inspect_values import show_tensor
-
-    show_tensor(row, numbers)
-
-
-def _template(file: GGUFFile, *, as_json: bool) -> None:
-    from zigllm_cli.commands._inspect_lists import show_raw
-    from zigllm_cli.inspection.formats import document
-    from zigllm_cli.inspection.summary import TEMPLATE_KEY, chat_templates
-
-    text = file.metadata.get(TEMPLATE_KEY)
-    if not isinstance(text, str):
-        raise InputError(f"{file.path} has no chat template ({TEMPLATE_KEY})")
-    if as_json:
-        names = [template.name for template in chat_templates(file) if template.name]
-        print_json(document("template", {"template": text, "others": names}))
-    else:
-        show_raw(text, newline=False)
-
-
-def _vocabulary(file: GGUFFile, pattern: str | None, *, as_json: bool) -> None:
-    from zigllm_cli.commands._inspect_lists import show_vocabulary, show_vocabulary_json
-    from zigllm_cli.inspection.formats import SCHEMA
-    from zigllm_cli.inspection.listing import matches
-    from zigllm_cli.inspection.tokens import tokenizer_facts, vocabulary
-
-    facts = tokenizer_facts(file)
-    if facts is None or not facts.size:
-        raise InputError(f"{file.path} has no vocabulary (tokenizer.ggml.tokens)")
-    tokens = (token for token in vocabulary(file) if matches(token.text, pattern))
-    if as_json:
-        head = {"schema": SCHEMA, "view": "vocab", "model": facts.model, "size": facts.size}
-        show_vocabulary_json(head, tokens)
-    else:
-        show_vocabulary(tokens)
-
-
-def _check(path: Path, *, as_json: bool) -> int:
-    from zigllm_cli.gguf import open_gguf
-    from zigllm_cli.inspection.check import check, unreadable
-    from zigllm_cli.inspection.formats import document
-
-    try:
-        file = open_gguf(path)
-    except (InputError, UnsupportedError) as error:
-        report, code = unreadable(str(path), error), error.exit_code
-    else:
-        size = sum(tensor.nbytes for tensor in file.tensors.values())
-        with progress_bar("checking values", size) as progress:
-            report = check(file, progress)
-        code = 1 if report.problems else 0
-    if as_json:
-        print_json(document("check", report))
-        return code
-    from zigllm_cli.commands._inspect_values import show_report
-
-    show_report(report)
-    return code
-
-
-def _diff(file: GGUFFile, other: str, pattern: str | None, *, as_json: bool) -> int:
-    from zigllm_cli.catalog import resolve
-    from zigllm_cli.gguf import open_gguf
-    from zigllm_cli.inspection.diff import diff
-    from zigllm_cli.inspection.formats import document
-
-    second = open_gguf(resolve(other))
-    size = sum(tensor.nbytes for tensor in file.tensors.values())
-    with progress_bar("comparing tensors", size) as progress:
-        difference = diff(file, second, pattern, progress)
-    if as_json:
-        print_json(document("diff", difference))
-    else:
-        from zigllm_cli.commands._inspect_values import show_diff
-
-        show_diff(difference)
-    return 0 if difference.equal else 1
-
-
-def _edit(
-    file: GGUFFile,
-    sets: list[str],
-    unset: list[str],
-    type_name: str | None,
-    output: Path | None,
-    *,
-    as_json: bool,
-) -> None:
-    from zigllm_cli.gguf.edit import copy_gguf, edited_entries
-    from zigllm_cli.inspection.formats import document
-
-    if output is None:
-        raise UsageError("--set and --unset write a new file; name it with -o NEW.gguf")
-    if not sets and not unset:
-        raise UsageError("-o writes a file with changed metadata; say what with --set or --unset")
-    entries = edited_entries(file, sets, unset, type_name)
-    size = sum(tensor.nbytes for tensor in file.tensors.values())
-    with progress_bar("copying tensors", size) as progress:
-        paths = copy_gguf(file, output, entries, progress=progress)
-    if as_json:
-        print_json(document("edit", {"files": [str(path) for path in paths]}))
-    written = sum(path.stat().st_size for path in paths)
-    talk(f"wrote {output} ({human_bytes(written)})")

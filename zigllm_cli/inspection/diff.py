@@ -123,9 +123,9 @@ def diff(
     names_b = [name for name in b.tensors if matches(name, pattern)]
     shared = [name for name in names_a if name in b.tensors]
     tensors = [
-        change
+        found
         for name in shared
-        if (change := compare_tensors(a.tensors[name], b.tensors[name], progress))
+        if (found := compare_tensors(a.tensors[name], b.tensors[name], progress))
     ]
     lacking = [name for name in names_a if name not in b.tensors]
     added = [name for name in names_b if name not in a.tensors]
@@ -189,9 +189,7 @@ def _same(a: Any, b: Any) -> bool:
     return bool(a == b) or (a != a and b != b)
 
 
-def compare_tensors(
-    a: Tensor, b: Tensor, progress: Progress | None = None
-) -> TensorChange | None:
+def compare_tensors(a: Tensor, b: Tensor, progress: Progress | None = None) -> TensorChange | None:
     """How two tensors of one name differ, or None where type, shape and values are the same."""
     change = TensorChange(a.name, a.type.name, b.type.name, a.shape, b.shape)
     same_type = a.type == b.type

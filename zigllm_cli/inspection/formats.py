@@ -70,7 +70,7 @@ def shortened(value: Any, kind: ValueType, count: int) -> Any:
     """Like `plain`, but of arrays only the first `count` elements."""
     if not isinstance(value, Array):
         return plain(value, kind)
-    items = []
+    items: list[Any] = []
     for item in value:
         if len(items) == count:
             break

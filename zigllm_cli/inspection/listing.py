@@ -51,9 +51,7 @@ class TensorRow:
 def metadata_rows(file: GGUFFile, pattern: str | None = None) -> list[MetadataRow]:
     """All keys, or those that match the glob `pattern`, in file order."""
     return [
-        metadata_row(field)
-        for key, field in file.metadata.fields.items()
-        if matches(key, pattern)
+        metadata_row(field) for key, field in file.metadata.fields.items() if matches(key, pattern)
     ]
 
 
@@ -66,9 +64,7 @@ def metadata_row(field: Field) -> MetadataRow:
 
 def tensor_rows(file: GGUFFile, pattern: str | None = None) -> list[TensorRow]:
     """All tensors, or those that match the glob `pattern`, in file order."""
-    return [
-        tensor_row(tensor) for name, tensor in file.tensors.items() if matches(name, pattern)
-    ]
+    return [tensor_row(tensor) for name, tensor in file.tensors.items() if matches(name, pattern)]
 
 
 def tensor_row(tensor: Tensor) -> TensorRow:

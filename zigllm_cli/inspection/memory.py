@@ -14,13 +14,12 @@ and with only the window kept. Activations come on top of both. Facts: llama.cpp
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from zigllm_cli.errors import UsageError
 from zigllm_cli.gguf import GGUFFile, TensorType, tensor_type
 from zigllm_cli.inspection.hyper import Hyperparameters
+from zigllm_cli.inspection.machine import machine_memory
 
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0")
 """Types of the cache that are compared when none is asked for."""
@@ -29,9 +28,12 @@ ALL_KV_TYPES = (*KV_TYPES, "q4_1", "iq4_nl", "q5_0", "q5_1")
 """Every type that a cache may have."""
 
 ENCODERS = frozenset(
-    ("bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3", "modern-bert")
-    + ("neo-bert", "eurobert", "gemma-embedding", "clip")
+    (
+        *("bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3"),
+        *("modern-bert", "neo-bert", "eurobert", "gemma-embedding", "clip"),
+    )
 )
+"""Architectures that read a text at once and keep nothing."""
 
 SLIDING = {
     "gemma2": (4096, 2),
@@ -269,34 +271,10 @@ def _local_layers(file: GGUFFile, hyper: Hyperparameters) -> dict[int, int]:
     if isinstance(pattern, int) and not isinstance(pattern, bool) and pattern >= 0:
         step = pattern
     listed = pattern.tolist() if hasattr(pattern, "tolist") else None
-    return {
-        index: window
-        for index in range(hyper.layers)
-        if _is_local(index, step, listed)
-    }
+    return {index: window for index in range(hyper.layers) if _is_local(index, step, listed)}
 
 
 def _is_local(index: int, step: int, listed: list[object] | None) -> bool:
     if listed is not None:
         return index < len(listed) and bool(listed[index])
     return step == 0 or index % step < step - 1
-
-
-def machine_memory() -> tuple[int | None, int | None]:
-    """Bytes of this machine's memory: (all, available now); None for what is not known."""
-    total = available = None
-    try:
-        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
-            name, _, rest = line.partition(":")
-            if name == "MemTotal":
-                total = int(rest.split()[0]) * 1024
-            elif name == "MemAvailable":
-                available = int(rest.split()[0]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    if total is None and hasattr(os, "sysconf"):
-        try:
-            total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        except (OSError, ValueError):
-            pass
-    return total, available

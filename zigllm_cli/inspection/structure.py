@@ -7,19 +7,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 from zigllm_cli.gguf import Array, GGUFFile, Tensor
-from zigllm_cli.inspection.expected import (
-    COMMON_KEYS,
-    EXPECTED,
-    SHAPES,
-    UNUSUAL_ATTENTION,
-    Choice,
-    Item,
-    Needs,
-    Rule,
-    rules,
-)
+from zigllm_cli.inspection.expected import COMMON_KEYS, EXPECTED, SHAPES, UNUSUAL_ATTENTION
 from zigllm_cli.inspection.findings import Finding, note, problem
 from zigllm_cli.inspection.hyper import Hyperparameters
+from zigllm_cli.inspection.needs import Choice, Item, Needs, Rule, rules
 
 BLOCK = re.compile(r"blk\.(\d{1,9})\.(.+)")
 MAX_EXPERTS = 4096

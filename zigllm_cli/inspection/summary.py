@@ -181,9 +181,7 @@ def _active(file: GGUFFile, parameters: int) -> int:
     experts, used = hyper.number("expert_count"), hyper.number("expert_used_count")
     if not 0 < used < experts:
         return parameters
-    routed = sum(
-        tensor.n_elements for name, tensor in file.tensors.items() if "_exps." in name
-    )
+    routed = sum(tensor.n_elements for name, tensor in file.tensors.items() if "_exps." in name)
     return parameters - routed + routed * used // experts
 
 

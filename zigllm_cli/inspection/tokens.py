@@ -6,6 +6,7 @@ malformed tokenizer as it is; building a real one, and judging it, is left to ot
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import repeat
@@ -154,19 +155,42 @@ def special_ids(file: GGUFFile, model: str) -> dict[str, tuple[int, str]]:
 
 def special_tokens(file: GGUFFile, model: str, tokens: Array | None) -> list[SpecialToken]:
     """All ids with a meaning, in the order of `SPECIAL_KEYS`; defaults only where they exist."""
-    texts = tokens.tolist() if tokens is not None else []
+    named = special_ids(file, model)
+    texts, by_text = _find(tokens, {number for number, _ in named.values()}, file.byte_order)
     found = {
-        name: SpecialToken(name, number, texts[number] if 0 <= number < len(texts) else None, source)
-        for name, (number, source) in special_ids(file, model).items()
-        if source == "key" or 0 <= number < len(texts)
+        name: SpecialToken(name, number, texts.get(number), source)
+        for name, (number, source) in named.items()
+        if source == "key" or number in texts
     }
-    wanted = {text: name for name, known in SPECIAL_TEXTS.items() for text in known}
-    by_text = {text: number for number, text in enumerate(texts) if text in wanted}
     for name, known in SPECIAL_TEXTS.items():
         text = next((text for text in known if text in by_text), None)
         if name not in found and text is not None:
             found[name] = SpecialToken(name, by_text[text], text, "text")
     return [found[name] for name in SPECIAL_KEYS if name in found]
+
+
+def _find(tokens: Array | None, ids: set[int], order: str) -> tuple[dict[int, str], dict[str, int]]:
+    """The texts of `ids`, and the ids of those `SPECIAL_TEXTS` that occur.
+
+    Only what looks like one of them is decoded: half the time of `tolist`, which would be most
+    of the time of a whole summary.
+    """
+    by_id: dict[int, str] = {}
+    by_text: dict[str, int] = {}
+    if tokens is None:
+        return by_id, by_text
+    wanted = {text.encode() for known in SPECIAL_TEXTS.values() for text in known}
+    lengths, firsts = {len(text) for text in wanted}, {text[0] for text in wanted}
+    data, stop, length_at = tokens.tobytes(), 0, struct.Struct(order + "Q").unpack_from
+    for number in range(len(tokens)):
+        start = stop + 8
+        length = length_at(data, stop)[0]
+        stop = start + length
+        if number in ids:
+            by_id[number] = data[start:stop].decode("utf-8", "surrogateescape")
+        if length in lengths and data[start] in firsts and data[start:stop] in wanted:
+            by_text[data[start:stop].decode()] = number
+    return by_id, by_text
 
 
 def vocabulary(file: GGUFFile) -> Iterator[Token]:

@@ -64,13 +64,12 @@ def _pieces(tensor: Tensor) -> Iterator[tuple[int, int, int]]:
 
 def _decode(data: NDArray[np.uint8], tensor: Tensor, row: int) -> Values:
     kind, order = tensor.type, tensor.header.byte_order
-    result: NDArray[Any]
     if kind.name == "BF16":
         high = data.view(f"{order}u2").astype(np.uint32) << 16
         return high.view(np.float32)
     if kind.name in PLAIN:
-        result = data.view(order + PLAIN[kind.name])
-        exact = kind.name in ("F64", "I32", "I64")
-        return result.astype(np.float64 if exact else np.float32)
+        plain: NDArray[Any] = data.view(order + PLAIN[kind.name])
+        is_wide = kind.name in ("F64", "I32", "I64")
+        return plain.astype(np.float64) if is_wide else plain.astype(np.float32)
     row_bytes = row // kind.block_size * kind.block_bytes
     return dequantize(data.reshape(-1, row_bytes), kind.name, row).reshape(-1)

@@ -16,6 +16,9 @@ WHITE_SPACE = "\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 
 REPLACEMENT = "\ufffd"
 
+MAX_CHARACTERS = 1 << 16
+"""Characters whose mapping is remembered; no text in a human language has that many."""
+
 
 def _ranges(text: str) -> list[tuple[int, int]]:
     pairs = (part.partition("-") for part in text.split())
@@ -78,8 +81,10 @@ def base(character: str) -> str:
 
 class _LowerCase(dict[int, str]):
     def __missing__(self, code: int) -> str:
-        self[code] = lower(chr(code))
-        return self[code]
+        text = lower(chr(code))
+        if len(self) < MAX_CHARACTERS:
+            self[code] = text
+        return text
 
 
 _LOWER_CASE = _LowerCase()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 
@@ -56,19 +56,22 @@ class CharsMap:
 
     @cached_property
     def spares_ascii(self) -> bool:
-        """Whether printable ASCII, spaces included, is never touched by a rule."""
+        """Whether printable ASCII, spaces included, is certainly not touched by a rule.
+
+        Two such characters in the trie, one behind the other, count as a rule.
+        """
         try:
-            return self._spares(0, 0)
+            return self._spares(0)
         except IndexError:
             return False
 
-    def _spares(self, node: int, depth: int) -> bool:
+    def _spares(self, node: int, depth: int = 0) -> bool:
         unit = self._units[node]
         children = node ^ (unit >> 10 << (8 if unit & WIDE else 0))
         for byte in range(0x20, 0x7F):
             unit = self._units[children ^ byte]
             if unit & LABEL == byte and (
-                unit & LEAF or depth == 3 or not self._spares(children ^ byte, depth + 1)
+                unit & LEAF or depth or not self._spares(children ^ byte, depth + 1)
             ):
                 return False
         return True
@@ -129,6 +132,24 @@ def charsmap(array: Any) -> CharsMap | None:
     return CharsMap(array.tobytes())
 
 
+class _LooksBeyondError(Exception):
+    """What a chunk becomes depends on the text behind it."""
+
+
+class _ChunkCache(dict[str, str]):
+    def __init__(self, normalize: Callable[[str], str]) -> None:
+        super().__init__()
+        self._normalize = normalize
+
+    def __missing__(self, chunk: str) -> str:
+        text = self._normalize(chunk)
+        if len(chunk) <= MAX_WORD:
+            if len(self) >= MAX_WORDS:
+                self.clear()
+            self[chunk] = text
+        return text
+
+
 class Normalizer:
     """Applies the rules to a text; all texts here are bytes spelt as Latin-1.
 
@@ -140,13 +161,14 @@ class Normalizer:
 
     def __init__(self, rules: CharsMap | None, kept: Iterable[str]) -> None:
         self._rules = rules
-        self._spares_ascii = rules is None or rules.spares_ascii
         self._kept: dict[str, Any] = {}
+        self._spares_ascii = rules is None or rules.spares_ascii
         for token in kept:
+            self._spares_ascii &= " " not in token
             node = self._kept
             for byte in token:
                 node = node.setdefault(byte, {})
-        self._chunks: dict[str, str | None] = {}
+        self._chunks = _ChunkCache(self._chunk)
 
     def normalized(self, text: str) -> str:
         """`text` by the rules; every byte that is no UTF-8 becomes U+FFFD.
@@ -154,29 +176,26 @@ class Normalizer:
         Chunks that end with a space are remembered, because text repeats itself. Should a rule
         look beyond the space, the whole text is done in one go.
         """
-        if self._spares_ascii and text.isascii() and text.isprintable():
+        if self._is_inert(text):
             return text
         *chunks, last = text.split(" ")
-        results = [self._chunk(chunk) for chunk in chunks]
-        if None in results:
-            return self._apply(text)[0]
-        return "".join([result or "" for result in results]) + self._apply(last)[0]
-
-    def _chunk(self, chunk: str) -> str | None:
-        """The normal form of `chunk` and a space; None if it depends on what comes next."""
         try:
-            return self._chunks[chunk]
-        except KeyError:
-            pass
-        if self._spares_ascii and chunk.isascii() and chunk.isprintable():
-            return chunk + " "
-        text, open_end = self._apply(chunk + " ")
-        result = None if open_end else text
-        if len(chunk) <= MAX_WORD:
-            if len(self._chunks) >= MAX_WORDS:
-                self._chunks.clear()
-            self._chunks[chunk] = result
-        return result
+            return "".join(map(self._chunks.__getitem__, chunks)) + self._apply(last)[0]
+        except _LooksBeyondError:
+            return self._apply(text)[0]
+
+    def _chunk(self, chunk: str) -> str:
+        """The normal form of `chunk` and a space."""
+        chunk += " "
+        if self._is_inert(chunk):
+            return chunk
+        text, open_end = self._apply(chunk)
+        if open_end:
+            raise _LooksBeyondError
+        return text
+
+    def _is_inert(self, text: str) -> bool:
+        return self._spares_ascii and text.isascii() and text.isprintable()
 
     def _apply(self, text: str) -> tuple[str, bool]:
         """The normal form, and whether it could be another one if the text went on."""

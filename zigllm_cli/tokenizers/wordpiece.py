@@ -16,6 +16,7 @@ from zigllm_cli.errors import InputError
 from zigllm_cli.tokenizers.base import Tokenizer, to_bytes
 from zigllm_cli.tokenizers.cache import WordCache
 from zigllm_cli.tokenizers.characters import (
+    MAX_CHARACTERS,
     REPLACEMENT,
     WHITE_SPACE,
     base,
@@ -47,17 +48,18 @@ class WordPieceTokenizer(Tokenizer):
         super().__init__(vocabulary)
         lowercase = vocabulary.flag("normalizer.lowercase", True)
         strip_accents = vocabulary.flag("normalizer.strip_accents", lowercase)
+        self._lowercase = lowercase
         self._normal = Normalizer(lowercase=lowercase, strip_accents=strip_accents)
-        self._words = WordCache(self._encode_word)
-        self._chunks = WordCache(self._encode_chunk)
 
     def encode_text(self, text: str, *, after_special: bool) -> list[int]:
         """Ids of a piece of text; see `Tokenizer.encode_text`."""
-        return self._chunks.encode_all(_chunks(text))
+        return self._chunks.encode_all(_split(self._lower_ascii(text)))
 
     def explain_text(self, text: str, *, after_special: bool) -> list[Explanation]:
         """One entry per stretch of text without blanks."""
-        return [Explanation(chunk, self._chunks[chunk]) for chunk in _chunks(text)]
+        return [
+            Explanation(chunk, self._chunks[self._lower_ascii(chunk)]) for chunk in _split(text)
+        ]
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes of an ordinary token, U+2581 being a space."""
@@ -87,13 +89,42 @@ class WordPieceTokenizer(Tokenizer):
     def _starts(self) -> StartTable:
         return StartTable(self.vocabulary.tokens, longest_first=True)
 
+    @cached_property
+    def _words(self) -> WordCache:
+        """Ids by normalised words; plain ones that are tokens are known."""
+        words = WordCache(self._encode_word)
+        for text, token in self.vocabulary.ids.items():
+            word = text[1:]
+            if text[0] == SPACE and _is_plain(word) and word == self._lower_ascii(word):
+                words[word] = [token]
+        return words
+
+    @cached_property
+    def _chunks(self) -> WordCache:
+        """Ids by stretches of text without blanks; a plain one is a word."""
+        chunks = WordCache(self._encode_chunk)
+        chunks.update(self._words)
+        return chunks
+
+    def _lower_ascii(self, text: str) -> str:
+        """`text` with fewer spellings to remember; the rest is the normaliser's business."""
+        text = repaired(text)
+        if not self._lowercase:
+            return text
+        return text.encode("utf-8", "surrogateescape").lower().decode("utf-8", "surrogateescape")
+
     def _encode_chunk(self, chunk: str) -> list[int]:
         """Ids of a text without blanks: words, marks between them, and characters that vanish."""
+        if _is_plain(chunk):
+            return self._encode_word(chunk)
         return self._words.encode_all(chunk.translate(self._normal).split())
 
     def _encode_word(self, word: str) -> list[int]:
         text = SPACE + word
         find, lengths_at = self.vocabulary.ids.get, self._starts
+        whole = find(text)
+        if whole is not None:
+            return [whole]
         ids: list[int] = []
         position = 0
         while position < len(text):
@@ -117,8 +148,12 @@ class WordPieceTokenizer(Tokenizer):
             ) from None
 
 
-def _chunks(text: str) -> list[str]:
-    text = repaired(text)
+def _is_plain(word: str) -> bool:
+    """Whether the normaliser could only change the case."""
+    return word.isascii() and word.isalnum()
+
+
+def _split(text: str) -> list[str]:
     for control in PYTHON_BLANKS:
         text = text.replace(control, "")
     return text.split()
@@ -136,8 +171,10 @@ class Normalizer(dict[int, str]):
         self._strip_accents = strip_accents
 
     def __missing__(self, code: int) -> str:
-        self[code] = self._normalized(chr(code))
-        return self[code]
+        text = self._normalized(chr(code))
+        if len(self) < MAX_CHARACTERS:
+            self[code] = text
+        return text
 
     def _normalized(self, character: str) -> str:
         if self._strip_accents:
