@@ -1,10 +1,11 @@
-"""Fixtures for tokenizers: random vocabularies, llama.cpp as the oracle."""
+"""Fixtures for tokenizers: random vocabularies and the comparison with llama.cpp."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +18,7 @@ from zigllm_cli.tokenizers import Tokenizer, from_metadata
 
 def _neighbour(name: str) -> ModuleType:
     """A helper module of this folder; pytest's importlib mode leaves `sys.path` alone."""
-    spec = spec_from_file_location(f"tokenizer_tests_{name}", Path(__file__).with_name(f"{name}.py"))
+    spec = spec_from_file_location(f"tokenizer_{name}", Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
@@ -33,74 +34,65 @@ def vocabularies() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def charsmap() -> bytes:
+    """The rules of `charsmaps.py`, packed."""
+    packed: bytes = _neighbour("charsmaps").charsmap()
+    return packed
+
+
+@pytest.fixture(scope="session")
+def vocabulary_file(
+    vocabularies: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """Write a random vocabulary: `vocabulary_file(kind, seed, **values)`."""
+    folder = tmp_path_factory.mktemp("vocabularies")
+    written: dict[str, Path] = {}
+
+    def write(kind: str, seed: int = 0, **values: Any) -> Path:
+        key = f"{kind} {seed} {values}"
+        if key not in written:
+            written[key] = vocabularies.KINDS[kind](folder / f"{len(written)}.gguf", seed, **values)
+        return written[key]
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def load() -> Callable[[Path], Tokenizer]:
     """Our tokenizer for a GGUF file."""
     return lambda path: from_metadata(open_gguf(path).metadata)
 
 
-class Oracle:
-    """llama.cpp's tokenizer for a GGUF file, through llama-cpp-python's thin layer."""
-
-    def __init__(self, path: Path) -> None:
-        import llama_cpp
-
-        self._api = llama_cpp
-        parameters = llama_cpp.llama_model_default_params()
-        parameters.vocab_only = True
-        self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
-        if not self._model:
-            raise ValueError(f"llama.cpp does not read {path}")
-        self._vocab = llama_cpp.llama_model_get_vocab(self._model)
-
-    def __len__(self) -> int:
-        return int(self._api.llama_vocab_n_tokens(self._vocab))
-
-    def encode(
-        self, text: str, *, add_special: bool = True, parse_special: bool = False
-    ) -> list[int]:
-        """As `Tokenizer.encode`."""
-        data = text.encode("utf-8", "surrogateescape")
-        room = len(data) * 4 + 16
-        ids = (self._api.llama_token * room)()
-        count = self._api.llama_tokenize(
-            self._vocab, data, len(data), ids, room, add_special, parse_special
-        )
-        assert count >= 0
-        return list(ids[:count])
-
-    def piece(self, token: int, *, render_special: bool = True) -> bytes:
-        """As `Tokenizer.piece`."""
-        import ctypes
-
-        buffer = ctypes.create_string_buffer(4096)
-        size = self._api.llama_token_to_piece(
-            self._vocab, token, buffer, len(buffer), 0, render_special
-        )
-        assert size >= 0
-        return buffer.raw[:size]
-
-    def close(self) -> None:
-        """Free the model."""
-        self._api.llama_model_free(self._model)
-
-
 @pytest.fixture(scope="session")
-def _quiet_llama() -> Any:
-    llama_cpp = pytest.importorskip("llama_cpp", reason="llama-cpp-python (extra `compare`)")
-    quiet = llama_cpp.llama_log_callback(lambda *_: None)
-    llama_cpp.llama_log_set(quiet, None)
-    return quiet  # must outlive the models
+def tiny(
+    vocabularies: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Tokenizer]:
+    """A tokenizer from its rows: `tiny(model, [(text, type, score), ...], **values)`."""
+    folder = tmp_path_factory.mktemp("tiny")
+    count = iter(range(1_000_000))
+
+    def make(model: str, rows: list[tuple[str, int, float]], **values: Any) -> Tokenizer:
+        path = vocabularies.write(folder / f"{next(count)}.gguf", model, rows, **values)
+        return from_metadata(open_gguf(path).metadata)
+
+    return make
 
 
 @pytest.fixture
-def oracle(_quiet_llama: Any) -> Iterator[Callable[[Path], Oracle]]:
-    """Make an `Oracle` for a file; freed at the end of the test."""
-    opened: list[Oracle] = []
+def agree(
+    llama_vocab: Callable[[Path], Any], load: Callable[[Path], Tokenizer]
+) -> Callable[[Path, Iterable[str]], None]:
+    """Assert that llama.cpp has the same ids for every text, and the same bytes for every id."""
 
-    def make(path: Path) -> Oracle:
-        opened.append(Oracle(path))
-        return opened[-1]
+    def check(path: Path, texts: Iterable[str]) -> None:
+        ours, theirs = load(path), llama_vocab(path)
+        assert len(ours) == len(theirs)
+        for text, add_special, parse_special in product(texts, (False, True), (False, True)):
+            options = {"add_special": add_special, "parse_special": parse_special}
+            expected = theirs.tokenize(text.encode("utf-8", "surrogateescape"), **options)
+            assert ours.encode(text, **options) == expected, (path, text, options)
+        for token, special in product(range(len(ours)), (False, True)):
+            expected = theirs.piece(token, special=special)
+            assert ours.piece(token, render_special=special) == expected, (path, token)
 
-    yield make
-    for one in opened:
-        one.close()
+    return check

@@ -7,6 +7,7 @@ for llama.cpp's loader, which ends the process over a duplicate token.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,94 @@ Rows = list[tuple[str, int, float]]
 """Text, type and score of each token."""
 
 BLOCKS = (
-    *("a", "b", "ab", "abc", "the", "The", "THE", "hello", "world", "un", "able", "ing", "x1", "42"),
+    *(
+        "a",
+        "b",
+        "ab",
+        "abc",
+        "the",
+        "The",
+        "THE",
+        "hello",
+        "world",
+        "un",
+        "able",
+        "ing",
+        "x1",
+        "42",
+    ),
     *("é", "É", "e\u0301", "ñ", "Å", "å", "ö", "ß", "ﬁ", "İ", "ı", "Σ", "ς", "ΟΔΟΣ", "ǅ", "Ω"),
-    *("при", "ВЕТ", "й", "и\u0306", "שלום", "ש\u05c1", "مرحبا", "ك\u064e", "नमस्ते", "ไทย", "한국", "각"),
-    *("漢字", "仮名", "カ", "が", "か\u3099", "ｶﾞ", "！", "。", "豈", "\U00020000", "\U0002f800", "\U0002b820"),
-    *("😀", "👩\u200d🚀", "🇩🇪", "\u2764\ufe0f", "①", "½", "²", "™", "…", "“", "”", "—", "€", "$", "±"),
+    *(
+        "при",
+        "ВЕТ",
+        "й",
+        "и\u0306",
+        "שלום",
+        "ש\u05c1",
+        "مرحبا",
+        "ك\u064e",
+        "नमस्ते",
+        "ไทย",
+        "한국",
+        "각",
+    ),
+    *(
+        "漢字",
+        "仮名",
+        "カ",
+        "が",
+        "か\u3099",
+        "ｶﾞ",
+        "！",
+        "。",
+        "豈",
+        "\U00020000",
+        "\U0002f800",
+        "\U0002b820",
+    ),
+    *(
+        "😀",
+        "👩\u200d🚀",
+        "🇩🇪",
+        "\u2764\ufe0f",
+        "①",
+        "½",
+        "²",
+        "™",
+        "…",
+        "“",
+        "”",
+        "—",
+        "€",
+        "$",
+        "±",
+    ),
     *(" ", " ", " ", "  ", "   ", "\n", "\n\n", "\r\n", "\t", "\v", "\f", "\x85", "\xa0", "\u1680"),
-    *("\u2000", "\u2003", "\u2009", "\u2028", "\u202f", "\u3000", "\u200b", "\u200d", "\ufeff", "\xad"),
+    *(
+        "\u2000",
+        "\u2003",
+        "\u2009",
+        "\u2028",
+        "\u202f",
+        "\u3000",
+        "\u200b",
+        "\u200d",
+        "\ufeff",
+        "\xad",
+    ),
     *("\0", "\x01", "\x1b", "\x1c", "\x1f", "\x7f", "\x80", "\ufffd", "\ue000", "\uffff", "\u0378"),
     *(".", ",", "!", "?", "'", '"', "-", "_", "~", "`", "^", "<", ">", "|", "\\", "[CLS]", "##a"),
     *("\u0cf3", "\U00011b00", "\U00013440", "\ua7cb", "\U00010d50", "\u0897", SPACE, SPACE * 2),
-    *("<s>", "<mask>", "<sep>", "<0x41>", "\udcff", "\udce2\udc82", "\udcc1\udc81", "\udced\udca0\udc80"),
+    *(
+        "<s>",
+        "<mask>",
+        "<sep>",
+        "<0x41>",
+        "\udcff",
+        "\udce2\udc82",
+        "\udcc1\udc81",
+        "\udced\udca0\udc80",
+    ),
 )
 """Pieces of texts: scripts, accents, all kinds of blanks, controls, broken UTF-8."""
 
@@ -44,9 +122,14 @@ def texts(seed: int, count: int) -> list[str]:
     ]
 
 
+def byte_pair_texts(seed: int, count: int) -> list[str]:
+    """As `texts`, without the broken UTF-8 that only llama.cpp's decoder accepts."""
+    return [text for text in texts(seed, count) if not re.search("[\udcc1\udced]", text)]
+
+
 def words(rng: random.Random, count: int) -> list[str]:
     """Different texts of one to four blocks or letters, as tokens may be; no broken UTF-8."""
-    valid = [block for block in BLOCKS if block.isprintable() and "<" not in block]
+    valid = [block for block in BLOCKS if not re.search("[\0<\ud800-\udfff]", block)]
     found: dict[str, None] = {}
     while len(found) < count:
         source = rng.choice((valid, LETTERS))
@@ -141,8 +224,10 @@ def rwkv(path: Path, seed: int, **values: Any) -> Path:
 def _escaped(text: bytes) -> str:
     names = {9: r"\t", 10: r"\n", 13: r"\r", 39: r"\'", 92: r"\\"}
     try:
-        return "".join(names.get(ord(c), c) if c >= " " or ord(c) in names else f"\\x{ord(c):02x}"
-                       for c in text.decode())
+        return "".join(
+            names.get(ord(c), c) if c >= " " or ord(c) in names else f"\\x{ord(c):02x}"
+            for c in text.decode()
+        )
     except UnicodeDecodeError:
         return "".join(f"\\x{byte:02x}" for byte in text)
 
@@ -158,7 +243,7 @@ def plamo2(path: Path, seed: int, **values: Any) -> Path:
     return write(path, "plamo2", _unique(rows), **values)
 
 
-def byte_pair(path: Path, seed: int, model: str, more: Rows = [], **values: Any) -> Path:  # noqa: B006
+def byte_pair(path: Path, seed: int, model: str, more: Rows | None = None, **values: Any) -> Path:
     """A byte-pair vocabulary: byte characters, and random merges of what is there already."""
     rng = random.Random(seed)
     symbols = [chr(c) for c in (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x144))]
@@ -171,7 +256,7 @@ def byte_pair(path: Path, seed: int, model: str, more: Rows = [], **values: Any)
             common.append(left + right)
     rows: Rows = [("<|endoftext|>", CONTROL, 0.0)]
     rows += [(text, NORMAL, 0.0) for text in (*symbols, *merges.values())]
-    rows += [("<mask>", USER_DEFINED, 0.0), *more]
+    rows += [("<mask>", USER_DEFINED, 0.0), *(more or [])]
     defaults = {"merges": list(merges), "pre": "gpt-2", "bos_token_id": 0, "eos_token_id": 0}
     return write(path, model, _unique(rows), **{**defaults, **values})
 
@@ -199,49 +284,3 @@ KINDS: dict[str, Callable[..., Path]] = {
     "whitespace": whitespace,
     "hybriddna": hybriddna,
 }
-
-
-RULES = {
-    **{"ﬁ": "fi", "①": "1", "½": "5", "²": "2", "™": "TM", "…": "...", "！": "!", "ｶﾞ": "ガ"},
-    **{"e\u0301": "é", "é": "é", "и\u0306": "й", "\u3000": " ", "\xa0": " ", "\t": " ", "\n": " "},
-    **{"\r": " ", "\u200b": "", "\x7f": "", "\x01": "", "か\u3099": "が", "abc": "ABC", "ab": "aB"},
-    **{"abcab cab": "long", "x1": " y", "\u2009": "  ", "豈": "豈", "\ufeff": "", "😀": "\u2581"},
-}
-"""Rules of a normalisation: a longer key wins, some look beyond a space."""
-
-
-def charsmap(rules: dict[str, str] = RULES) -> bytes:
-    """`rules` as a `precompiled_charsmap`: the double array and the replacements."""
-    replacements, offsets = bytearray(), {}
-    for key, text in rules.items():
-        offsets[key.encode()] = len(replacements)
-        replacements += text.encode() + b"\0"
-    units = double_array(offsets)
-    packed = b"".join(unit.to_bytes(4, "little") for unit in units)
-    return len(packed).to_bytes(4, "little") + packed + bytes(replacements)
-
-
-def double_array(keys: dict[bytes, int]) -> list[int]:
-    """A trie in the format of darts-clone: label, leaf bit, and where the children begin."""
-    trie: dict[int, Any] = {}
-    for key, value in keys.items():
-        node = trie
-        for byte in key:
-            node = node.setdefault(byte, {})
-        node[0] = value  # label 0: the key ends here
-    units, bases = {0: 0}, {0}
-    waiting = [(0, trie)]
-    while waiting:
-        place, node = waiting.pop()
-        base = next(
-            base for base in range(1, 1 << 20)
-            if base not in bases and not any(base ^ label in units for label in node)
-        )
-        bases.add(base)
-        units[place] |= (place ^ base) << 10 | (1 << 8 if 0 in node else 0)
-        for label, child in node.items():
-            units[base ^ label] = label if label else child | 1 << 31
-            if label:
-                waiting.append((base ^ label, child))
-    size = (max(units) | 255) + 1
-    return [units.get(index, 0) for index in range(size)]

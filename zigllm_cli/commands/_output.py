@@ -47,6 +47,7 @@ def _console(*, stderr: bool) -> Console:
         markup=False,
         emoji=False,
         width=columns(stream),
+        height=get_terminal_size().lines,  # without it rich takes 80 columns for a dumb terminal
         color_system="auto" if colour_wanted(stream) else None,
     )
 

@@ -91,13 +91,14 @@ def count_tensor(tensor: Tensor, progress: Progress | None = None) -> _Counts | 
     step = CHUNK_BYTES // kind.block_bytes * kind.block_bytes
     for start in range(0, data.size, step):
         piece = data[start : start + step]
-        if kind.name in FLOATS or kind.name in PLAIN:
-            _count_plain(piece, kind.name, order, counts)
-        else:
-            scales = _scales(piece.reshape(-1, kind.block_bytes), kind.name, order)
-            if scales is None:
-                return None
-            _count_scales(scales, counts)
+        with np.errstate(invalid="ignore"):  # signalling NaN
+            if kind.name in PLAIN or kind.name == "BF16":
+                _count_plain(piece, kind.name, order, counts)
+            else:
+                scales = _scales(piece.reshape(-1, kind.block_bytes), kind.name, order)
+                if scales is None:
+                    return None
+                _count_scales(scales, counts)
         if progress is not None:
             progress(piece.size)
     return counts

@@ -8,7 +8,7 @@ from math import sqrt
 import numpy as np
 
 from zigllm_cli.gguf import Tensor
-from zigllm_cli.inspection.values import Values, chunks
+from zigllm_cli.inspection.values import Values, chunks, wide
 
 
 class Distance:
@@ -40,7 +40,7 @@ class Distance:
 
     def add(self, left: Values, right: Values) -> None:
         """Take two pieces of equal length into account."""
-        a, b = left.astype(np.float64), right.astype(np.float64)
+        a, b = wide(left), wide(right)
         finite = np.isfinite(a) & np.isfinite(b)
         if not finite.all():
             same = (a == b) | (np.isnan(a) & np.isnan(b))

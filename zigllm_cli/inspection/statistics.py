@@ -14,7 +14,7 @@ from math import inf, sqrt
 import numpy as np
 
 from zigllm_cli.gguf import Tensor
-from zigllm_cli.inspection.values import Values, chunks
+from zigllm_cli.inspection.values import Values, chunks, finite_part, wide
 
 BINS = 64
 FIRST = 8
@@ -78,17 +78,18 @@ class _Moments:
     def add(self, values: Values) -> None:
         if not values.size:
             return
-        wide = values.astype(np.float64)
+        exact = wide(values)
         with np.errstate(over="ignore", invalid="ignore"):
-            mean = float(wide.mean())
-            deviations = float(np.square(wide - mean).sum())
+            mean = float(exact.mean())
+            exact -= mean
+            deviations = float(exact @ exact)
         total = self.count + values.size
         shift = mean - self.mean
         self.mean += shift * values.size / total
         self.deviations += deviations + shift * shift * self.count * values.size / total
         self.count = total
-        self.minimum = min(self.minimum, float(wide.min()))
-        self.maximum = max(self.maximum, float(wide.max()))
+        self.minimum = min(self.minimum, float(values.min()))
+        self.maximum = max(self.maximum, float(values.max()))
 
     @property
     def std(self) -> float:
@@ -107,7 +108,7 @@ def statistics(tensor: Tensor, progress: Progress | None = None) -> Statistics:
     for values in _followed(tensor, progress):
         if len(first) < FIRST:
             first += values[: FIRST - len(first)].tolist()
-        finite = values[np.isfinite(values)]
+        finite = finite_part(values)
         if finite.size < values.size:
             nan += int(np.isnan(values).sum())
             positive += int(np.isposinf(values).sum())
@@ -142,10 +143,10 @@ def _histogram(tensor: Tensor, moments: _Moments, progress: Progress | None) -> 
     counts = np.zeros(BINS, np.int64)
     below = above = 0
     for values in _followed(tensor, progress):
-        wide = values[np.isfinite(values)].astype(np.float64)
-        counts += np.histogram(wide, BINS, (low, high))[0]
-        below += int((wide < low).sum())
-        above += int((wide > high).sum())
+        exact = wide(finite_part(values))
+        counts += np.histogram(exact, BINS, (low, high))[0]
+        below += int((exact < low).sum())
+        above += int((exact > high).sum())
     return Histogram(low, high, tuple(counts.tolist()), below, above)
 
 

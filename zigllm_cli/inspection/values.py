@@ -36,7 +36,21 @@ def chunks(tensor: Tensor) -> Iterator[Values]:
     _refuse(tensor)
     data = np.frombuffer(tensor.data, np.uint8)
     for start, stop, row in _pieces(tensor):
-        yield _decode(data[start:stop], tensor, row)
+        with np.errstate(all="ignore"):  # signalling NaN, scales of a broken file
+            values = _decode(data[start:stop], tensor, row)
+        yield values
+
+
+def finite_part(values: Values) -> Values:
+    """The values that are neither NaN nor infinite; mostly all of them, and then no copy."""
+    is_finite = np.isfinite(values)
+    return values if is_finite.all() else values[is_finite]
+
+
+def wide(values: Values) -> NDArray[np.float64]:
+    """The values in 64 bits, without the warning that numpy gives about a signalling NaN."""
+    with np.errstate(invalid="ignore"):
+        return values.astype(np.float64)
 
 
 def _refuse(tensor: Tensor) -> None:

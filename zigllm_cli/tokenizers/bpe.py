@@ -15,13 +15,15 @@ from zigllm_cli.errors import InputError
 from zigllm_cli.tokenizers.base import Tokenizer, to_bytes
 from zigllm_cli.tokenizers.bytelevel import original, visible
 from zigllm_cli.tokenizers.cache import WordCache
+from zigllm_cli.tokenizers.characters import repaired
 from zigllm_cli.tokenizers.explain import Explanation, Step
 from zigllm_cli.tokenizers.merging import PairMerger
 from zigllm_cli.tokenizers.pretokenizers import pretokenizer
 from zigllm_cli.tokenizers.vocabulary import SPACE, TokenType, Vocabulary
 
-BROKEN = re.compile("[\ud800-\udfff]")
-"""Bytes that were not UTF-8; they become U+FFFD each, as in llama.cpp."""
+SEGMENT = re.compile(r"[\x00-\x7f]*[!-~](?= )|\s*\S+(?:[^\S ]\s*\S*)*|\s+")
+"""Text up to a space that follows something visible: as long as it is ASCII, which splits fastest;
+otherwise as short as possible, mostly a word, which can be remembered."""
 
 
 class BytePairTokenizer(Tokenizer):
@@ -31,19 +33,26 @@ class BytePairTokenizer(Tokenizer):
         name = "gemma4" if vocabulary.model == "gemma4" else vocabulary.pre
         self.pre = pretokenizer(name)
         super().__init__(vocabulary)
-        self.add_bos = vocabulary.flag("add_bos_token", self.pre.add_bos)
+        self.add_bos = self.pre.force_bos or vocabulary.flag("add_bos_token", self.pre.add_bos)
         self.add_sep = vocabulary.flag("add_sep_token", self.pre.add_sep)
+        if not self.pre.has_bos and vocabulary.value("bos_token_id") is None:
+            vocabulary.special.pop("bos", None)
         self._words = WordCache(self._encode_word)
+        self._segments = WordCache(self._encode_segment)
 
     def encode_text(self, text: str, *, after_special: bool) -> list[int]:
         """Ids of a piece of text; see `Tokenizer.encode_text`."""
-        return self._words.encode_all(self.pre_tokens(text))
+        text = self._prepared(text)
+        if self.pre.cuts_before_spaces:
+            return self._segments.encode_all(SEGMENT.findall(text))
+        return self._encode_segment(text)
 
     def pre_tokens(self, text: str) -> list[str]:
         """The words that merges do not cross; one after the other they are the text."""
-        if self.pre.escape_spaces:
-            text = text.replace(" ", SPACE)
-        return self.pre.split(BROKEN.sub("\ufffd", text))
+        return self.pre.split(self._prepared(text))
+
+    def _prepared(self, text: str) -> str:
+        return repaired(text.replace(" ", SPACE) if self.pre.escape_spaces else text)
 
     def explain_text(self, text: str, *, after_special: bool) -> list[Explanation]:
         """Every word with its merges; the reason of a merge is its rank in the file's list."""
@@ -77,12 +86,15 @@ class BytePairTokenizer(Tokenizer):
         """Pairs as the file spells them, "left right", by their place in the list."""
         merges = self.vocabulary.merges()
         if merges is None:
-            if self.pre.name != "kimi-k2":  # the one vocabulary that goes without
+            if self.pre.needs_merges:
                 raise InputError("tokenizer.ggml.merges is missing; convert the model again")
             merges = []
         last = len(merges) - 1
         # Backwards, so that of two equal entries the first one counts.
         return PairMerger({pair: last - i for i, pair in enumerate(reversed(merges))}, joint=" ")
+
+    def _encode_segment(self, text: str) -> list[int]:
+        return self._words.encode_all(self.pre.split(text))
 
     def _encode_word(self, word: str) -> list[int]:
         spelt = self.spelling(word)
@@ -101,7 +113,7 @@ class BytePairTokenizer(Tokenizer):
 
     def _whole(self, spelt: str) -> int | None:
         """The token of a word that is taken as it is, without merging."""
-        if self.pre.ignore_merges or (self.pre.name == "gemma4" and not spelt.strip("\n")):
+        if self.pre.ignore_merges or (self.pre.whole_newlines and not spelt.strip("\n")):
             return self.vocabulary.ids.get(spelt)
         return None
 

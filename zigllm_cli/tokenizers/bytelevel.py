@@ -16,10 +16,14 @@ TO_BYTE: dict[str, int] = {chr(byte): byte for byte in _VISIBLE} | {
     character: byte for byte, character in TO_VISIBLE.items()
 }
 
+_SPACE = TO_VISIBLE[0x20]
+
 
 def visible(text: str) -> str:
-    """`text` with every UTF-8 byte as one visible character."""
-    return text.encode("utf-8").decode("latin-1").translate(TO_VISIBLE)
+    """`text` with every UTF-8 byte (or escaped byte) as one visible character."""
+    if text.isascii() and text.isprintable():
+        return text.replace(" ", _SPACE)
+    return text.encode("utf-8", "surrogateescape").decode("latin-1").translate(TO_VISIBLE)
 
 
 def original(text: str) -> bytes:

@@ -19,7 +19,7 @@ from zigllm_cli.errors import InputError
 from zigllm_cli.tokenizers.base import Tokenizer, to_bytes
 from zigllm_cli.tokenizers.cache import WordCache
 from zigllm_cli.tokenizers.characters import repaired
-from zigllm_cli.tokenizers.matching import StartTable, cut_before
+from zigllm_cli.tokenizers.matching import WIDTH, StartTable, cut_before
 from zigllm_cli.tokenizers.vocabulary import TokenType
 
 BYTE_ORDER_MARK = "\ufeff"
@@ -79,7 +79,7 @@ class Plamo2Tokenizer(Tokenizer):
         costs, steps = [0] * (size + 1), [0] * (size + 1)
         for start in range(size - 1, -1, -1):
             best, step = UNREACHED, 0
-            for length in lengths_at[text[start : start + 2]]:
+            for length in lengths_at[text[start : start + WIDTH]]:
                 stop = start + length
                 if stop <= size and (cost := find(text[start:stop])) is not None:
                     cost += costs[stop]

@@ -14,13 +14,17 @@ Every pattern takes linear time on any text, also on a million spaces or digits.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import chain
 
 from zigllm_cli.errors import UnsupportedError
+from zigllm_cli.tokenizers.cutting import Cutter, ascii_cutter, chars, cutter
+
+MANY = 1000
+"""Fragments from which on remembering how each was cut pays: words repeat, and a later pattern
+then costs a third."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +60,34 @@ class PreTokenizer:
     whole_newlines: bool = False
     needs_merges: bool = True
 
+    @cached_property
+    def cuts_before_spaces(self) -> bool:
+        """Whether a word always begins at a space that follows something visible.
+
+        Text cut there can be split piece by piece, which lets pieces that repeat be remembered.
+        """
+        parts = set(self.patterns)
+        return bool(parts & _CUTTING) and parts <= _CUTTING | _WITHIN_WORDS
+
+    @cached_property
+    def _cutters(self) -> list[Cutter]:
+        return [cutter(pattern) for pattern in self.patterns]
+
+    @cached_property
+    def _ascii_cutters(self) -> list[Cutter]:
+        return [ascii_cutter(pattern) for pattern in self.patterns]
+
     def split(self, text: str) -> list[str]:
         """The words of `text`, none of them empty: llama.cpp's `unicode_regex_split`.
 
         Joined, the words are the text again. It must not hold surrogates.
         """
-        fragments = [text]
-        for pattern in self.patterns:
-            # Words repeat, so remember how each was cut: a later pattern costs a third.
-            pieces = cache(_splitter(pattern))
-            fragments = [piece for fragment in fragments for piece in pieces(fragment)]
+        first, *others = self._ascii_cutters if text.isascii() else self._cutters
+        fragments = first(text)
+        for cut in others:
+            if len(fragments) > MANY:
+                cut = cache(cut)
+            fragments = [piece for fragment in fragments for piece in cut(fragment)]
         return fragments
 
 
@@ -81,57 +103,6 @@ def pretokenizer(name: str | None) -> PreTokenizer:
         raise UnsupportedError(
             f"pre-tokenizer {name!r} (tokenizer.ggml.pre) is unknown; known are {', '.join(NAMES)}"
         ) from None
-
-
-# ------------------------------------------------------------------ from pattern to function
-
-# Where Unicode has characters since 15.0, the version of llama.cpp's tables. For llama.cpp they
-# belong to no class: neither letters nor marks, numbers, punctuation or symbols.
-_NEWER = (
-    "557-558 58B-58C 5C8-5CF 88F 892-897 B4E-B54 C5B-C5C CD7-CDC 1ACF-1AFF 1B4D-1B4F 1B7F"
-    " 1C89-1C8F 208F 209D-209F 20C1-20CF 2427-243F 2B96 2E5E-2E7F 31E4-31EE A7CB-A7CF A7D2 A7D4"
-    " A7DA-A7F1 AB6C-AB6F FBC3-FBD2 FD90-FD91 FDC8-FDCE 105BD-105FF 107BB-107FF 10940-1097F"
-    " 10D3A-10E5F 10EB2-10EFC 11375-113FF 116CA-116FF 11B0A-11BFF 11DAA-11EDF 11F5A-11FAF 1246F"
-    " 12475-1247F 12544-12F8F 13456-143FF 14647-167FF 16B90-16E3F 16E9B-16EFF 16FF2-16FFF"
-    " 187F8-187FF 18CD6-18CFF 18D09-1AFEF 1B123-1B131 1B168-1B16F 1BCA4-1CEFF 1D127-1D128"
-    " 1D1EB-1D1FF 1D246-1D2BF 1D6A6-1D6A7 1DAB0-1DEFF 1DF1F-1DF24 1DF2B-1DFFF 1E4FA-1E7DF"
-    " 1F1AE-1F1E5 1F6D8-1F6DB 1F777-1F77A 1F7DA-1F7DF 1F7F1-1F7FF 1F8B2-1F8FF 1FA54-1FA5F"
-    " 1FA89-1FA8F 1FABE 1FAC6-1FACD 1FADC-1FADF 1FAE9-1FAEF 1FAF9-1FAFF 1FBCB-1FBEF 1FBFA-1FFFF"
-    " 2B73A-2B73F 2B81E-2B81F 2CEA2-2CEAF 323B0-E0000"
-)
-
-
-def _chars(ranges: str) -> str:
-    r"""The inside of a [character class]: "61-7A 5F" becomes "\U00000061-\U0000007A\U0000005F"."""
-    return re.sub(r"[0-9A-F]+", lambda point: rf"\U{point[0]:0>8}", ranges).replace(" ", "")
-
-
-@cache
-def _newer_class() -> str:
-    """A character class of `_NEWER`.
-
-    Groups of ranges stand behind a test for the range that they span: a common letter is done
-    after one or two comparisons, and English text takes 0.1 s per MB instead of 0.3.
-    """
-    ranges = _NEWER.split()
-    groups = [ranges[start : start + 9] for start in range(0, len(ranges), 9)]
-    members = "".join(_behind_span(group, _chars(" ".join(group))) for group in groups)
-    return _behind_span(ranges, members)
-
-
-def _behind_span(ranges: list[str], members: str) -> str:
-    first, last = ranges[0].partition("-")[0], ranges[-1].rpartition("-")[2]
-    return f"[[{_chars(f'{first}-{last}')}]&&[{members}]]"
-
-
-@cache
-def _splitter(pattern: str) -> Callable[[str], list[str]]:
-    r"""A function that cuts a text into the matches of `pattern` and what lies between them."""
-    import regex  # takes 0.03 s, and only byte-level BPE needs it
-
-    exact = re.sub(r"\\p\{\w\}", lambda found: f"[{found[0]}--{_newer_class()}]", pattern)
-    cut = regex.compile(f"({exact})", regex.VERSION1).split
-    return lambda text: [piece for piece in cut(text) if piece]
 
 
 # ------------------------------------------------------------------ parts of patterns
@@ -214,7 +185,7 @@ _YOUTU_SCRIPTS = _any(
     r"[\u3105-\u312F]+",
     _HAN_AND_KANA,
 )
-_HAN = f"[{_chars('4E00-9FFF 3400-4DBF 20000-2A6DF 2A700-2EBEF F900-FAFF 2F800-2FA1F')}]"
+_HAN = f"[{chars('4E00-9FFF 3400-4DBF 20000-2A6DF 2A700-2EBEF F900-FAFF 2F800-2FA1F')}]"
 _KIMI_K2 = _any(
     f"{_HAN}+",
     rf"{_SIGN}[\p{{L}}--{_HAN}]+{_SUFFIX}",
@@ -228,7 +199,7 @@ _MARKED_WORD = r"[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
 _DEEPSEEK3 = _any(_ASCII_SYMBOL_WORD, _MARKED_WORD, r" ?[\p{P}\p{S}]+[\r\n]*", _BLANKS)
 _SPARK2_5 = _any(_ASCII_SYMBOL_WORD, _MARKED_WORD, r" ?[\p{P}\p{S}]+", r"[\r\n]", _SPACES)
 
-_DEEPSEEK_LETTERS = _chars(
+_DEEPSEEK_LETTERS = chars(
     "B5 C0-D6 D8-F6 F8-1BA 1BC-1BF 1C4-293 295-2AF 370-373 376 377 37B-37D 37F 386 388-38A 38C"
     " 38E-3A1 3A3-3F5 3F7-481 48A-52F 531-556 10A0-10C5 13A0-13F5 13F8-13FD 1C90-1CBA 1CBD-1CBF"
     " 1D00-1D2B 1D6B-1D77 1D79-1D9A 1E00-1F15 1F18-1F1D 1F20-1F45 1F48-1F4D 1F50-1F57 1F59 1F5B"
@@ -266,7 +237,7 @@ _GROUPS_OF_3 = _any(
     r"[^\p{N}]*+(?:" + _leftover(r"\p{N}") + r"|\p{N}{3})",
     r"[^\p{N}]++",
 )
-_AFMOE_SCRIPTS = _chars(
+_AFMOE_SCRIPTS = chars(
     "3400-4DBF 4E00-9FFF 8C48-FAFF 3040-30FF FF65-FF9F 2F00-2FDF 0E40-0EFF 1780-17FF 1000-109F"
     " AA60-AA7F A9E0-A9FF 1100-11FF"
 )
@@ -278,6 +249,18 @@ _GLUED = f"(?:[^0-9]++{_ASCII_LEFTOVER}?)*+"
 _SUPERBPE = _any(
     f"(?<=[0-9])[0-9]{{3}}{_GLUED}", f"(?:{_ASCII_LEFTOVER}|[0-9]{{3}})?{_GLUED}"
 )
+
+_CUTTING = {
+    *(_GPT2, _LLAMA3, _QWEN2, _QWEN35, _UFAKZEKA, _SEED_CODER),
+    *(_TEKKEN, _GPT4O, _GRANITE, _YOUTU, _KIMI_K2, _DEEPSEEK3, _SPARK2_5),
+}
+"""Patterns that match at every space, and never from something visible on into a space."""
+
+_WITHIN_WORDS = {
+    *(r"\p{N}", r"\p{N}{1,3}", r"\p{N}+", _THREE_DIGITS, _HAN_AND_KANA, _YOUTU_SCRIPTS),
+    *(r"[\p{P}$+<=>^~|]+", r"[\p{P}$+<=>^~|`]+"),
+}
+"""Patterns that match no space at all."""
 
 _BLOOM = r" ?[^(\s|.,!?…。，、।۔،)]+"
 

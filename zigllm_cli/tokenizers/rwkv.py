@@ -13,7 +13,7 @@ from functools import cached_property
 from zigllm_cli.errors import InputError
 from zigllm_cli.tokenizers.base import Tokenizer, to_bytes
 from zigllm_cli.tokenizers.cache import WordCache
-from zigllm_cli.tokenizers.matching import StartTable, cut_before
+from zigllm_cli.tokenizers.matching import WIDTH, StartTable, cut_before
 from zigllm_cli.tokenizers.vocabulary import TokenType
 
 ESCAPES = {ord("t"): ord("\t"), ord("n"): ord("\n"), ord("r"): ord("\r")}
@@ -33,7 +33,7 @@ class RwkvTokenizer(Tokenizer):
         ids: list[int] = []
         position = 0
         while position < len(data):
-            for length in lengths_at[data[position : position + 2]]:
+            for length in lengths_at[data[position : position + WIDTH]]:
                 token = find(data[position : position + length])
                 if token is not None:
                     break

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterable
 from functools import cached_property
 from itertools import pairwise
+from math import frexp, isfinite
 
 from zigllm_cli.errors import InputError
 from zigllm_cli.tokenizers.base import Tokenizer, to_bytes
 from zigllm_cli.tokenizers.cache import WordCache
 from zigllm_cli.tokenizers.charsmap import Normalizer, charsmap
-from zigllm_cli.tokenizers.matching import StartTable
+from zigllm_cli.tokenizers.matching import WIDTH, StartTable
 from zigllm_cli.tokenizers.vocabulary import SPACE, TokenType, Vocabulary
 
 BYTES_OF_LEAD = (1,) * 12 + (2, 2, 3, 4)
@@ -109,7 +109,7 @@ class UnigramTokenizer(Tokenizer):
         while start < size:
             here, alone = best[start], True
             width = min(BYTES_OF_LEAD[ord(text[start]) >> 4], size - start)
-            for length in lengths_at[text[start : start + 2]]:
+            for length in lengths_at[text[start : start + WIDTH]]:
                 stop = start + length
                 if stop > size:
                     break
@@ -126,11 +126,9 @@ class UnigramTokenizer(Tokenizer):
 
     @cached_property
     def _normalizer(self) -> Normalizer:
-        kept = self._texts(TokenType.USER_DEFINED)
-        return Normalizer(
-            charsmap(self.vocabulary.value("precompiled_charsmap")),
-            [_spelt(text) for text, _ in kept],
-        )
+        rows = zip(self.vocabulary.tokens, self._file_types, strict=True)
+        kept = [_spelt(text) for text, kind in rows if kind == TokenType.USER_DEFINED]
+        return Normalizer(charsmap(self.vocabulary.value("precompiled_charsmap")), kept)
 
     @cached_property
     def _file_types(self) -> list[int]:
@@ -138,32 +136,27 @@ class UnigramTokenizer(Tokenizer):
         types = self.vocabulary.value("token_type")
         if types is None:
             return [TokenType.NORMAL] * len(self.vocabulary)
-        return list(types)[: len(self.vocabulary)]
-
-    def _texts(self, *kinds: TokenType) -> Iterable[tuple[str, int]]:
-        rows = enumerate(zip(self.vocabulary.tokens, self._file_types, strict=True))
-        return ((text, token) for token, (text, kind) in rows if kind in kinds)
+        numbers: list[int] = types.tolist() if hasattr(types, "tolist") else types
+        return numbers[: len(self.vocabulary)]
 
     @cached_property
-    def _scores(self) -> array[float]:
-        return array("f", self.vocabulary.scores)
+    def _scores(self) -> list[float]:
+        return _single(self.vocabulary.scores)
 
     @cached_property
     def _pieces(self) -> dict[str, tuple[float, int]]:
-        """Score and id of everything that can be found in a text."""
-        kinds = TokenType.NORMAL, TokenType.USER_DEFINED, TokenType.UNUSED
-        scores, is_free = self._scores, self._is_free
-        return {
-            _spelt(text): (0.0 if is_free(token) else scores[token], token)
-            for text, token in self._texts(*kinds)
-        }
-
-    def _is_free(self, token: int) -> bool:
-        """Whether the token is user-defined: such ones cost nothing."""
-        kind = self.vocabulary.types[token]
-        if kind == TokenType.CONTROL:  # by its text; it remains user-defined
-            return self._file_types[token] == TokenType.USER_DEFINED
-        return kind == TokenType.USER_DEFINED
+        """Score and id of everything that can be found in a text; user-defined tokens cost 0."""
+        normal, user_defined = TokenType.NORMAL, TokenType.USER_DEFINED
+        kinds = normal, user_defined, TokenType.UNUSED
+        vocabulary = self.vocabulary
+        rows = zip(vocabulary.tokens, self._file_types, vocabulary.types, self._scores, strict=True)
+        found = {}
+        for token, (text, kind, corrected, score) in enumerate(rows):
+            if kind in kinds:
+                if user_defined in (kind, corrected) and corrected != normal:
+                    score = 0.0
+                found[_spelt(text)] = score, token
+        return found
 
     @cached_property
     def _starts(self) -> StartTable:
@@ -175,28 +168,34 @@ class UnigramTokenizer(Tokenizer):
 
     @cached_property
     def _unknown_score(self) -> float:
+        rows = zip(self._scores, self._file_types, strict=True)
         lowest = LARGEST_SINGLE
-        for _, token in self._texts(TokenType.NORMAL):
-            lowest = min(lowest, self._scores[token])
-        return array("f", [lowest - UNKNOWN_PENALTY])[0]
+        for score, kind in rows:
+            if kind == TokenType.NORMAL and score < lowest:
+                lowest = score
+        return _single([lowest - UNKNOWN_PENALTY])[0]
 
     @cached_property
     def _exact_length(self) -> int:
         """Length of the longest text in which every sum of scores is exact; 0 for no words.
 
-        Scores are multiples of some power of two; a sum is exact while it is less than 2^53 of
-        these.
+        A single-precision number is a multiple of 2^-24 of the power of two above it, and a sum
+        of such multiples is exact while it is less than 2^53 of the smallest.
         """
-        if any(SPACE in text.lstrip(SPACE) for text in self.vocabulary.tokens):
+        if any(SPACE in text.lstrip(SPACE) for text in self.vocabulary.tokens if SPACE in text):
             return 0
-        scores = {score for score, _ in self._pieces.values()} | {self._unknown_score}
-        try:
-            grain = max(score.as_integer_ratio()[1] for score in scores)
-        except (OverflowError, ValueError):  # infinite, or not a number
+        scores = [abs(score) for score, _ in self._pieces.values() if score]
+        scores.append(abs(self._unknown_score))
+        if not isfinite(sum(scores)):
             return 0
-        largest = max(map(abs, scores))
+        grain = 2.0 ** (frexp(min(scores))[1] - 24)
         # A space becomes three bytes, one or two may be added, and no token is empty.
-        return int(2**53 / (largest * grain)) // 3 - 2
+        return int(2**53 * grain / max(scores)) // 3 - 2
+
+
+def _single(numbers: list[float]) -> list[float]:
+    """The numbers rounded to single precision."""
+    return array("f", numbers).tolist()
 
 
 def _spelt(text: str) -> str:

@@ -25,7 +25,7 @@ from zigllm_cli.tokenizers.characters import (
     repaired,
 )
 from zigllm_cli.tokenizers.explain import Explanation
-from zigllm_cli.tokenizers.matching import StartTable
+from zigllm_cli.tokenizers.matching import WIDTH, StartTable
 from zigllm_cli.tokenizers.vocabulary import SPACE, TokenType, Vocabulary
 
 BLANK = re.compile(f"[{WHITE_SPACE}]")
@@ -117,6 +117,9 @@ class WordPieceTokenizer(Tokenizer):
         """Ids of a text without blanks: words, marks between them, and characters that vanish."""
         if _is_plain(chunk):
             return self._encode_word(chunk)
+        word, mark = chunk[:-1], chunk[-1]
+        if mark in punctuation and _is_plain(word):  # the most common case by far
+            return self._words[word] + self._words[mark]
         return self._words.encode_all(chunk.translate(self._normal).split())
 
     def _encode_word(self, word: str) -> list[int]:
@@ -126,16 +129,16 @@ class WordPieceTokenizer(Tokenizer):
         if whole is not None:
             return [whole]
         ids: list[int] = []
-        position = 0
-        while position < len(text):
-            for length in lengths_at[text[position : position + 2]]:
-                token = find(text[position : position + length])
-                if token is not None:
+        start, size = 0, len(text)
+        while start < size:
+            for length in lengths_at[text[start : start + WIDTH]]:
+                stop = start + length
+                if stop <= size and (token := find(text[start:stop])) is not None:
                     break
             else:
                 return [self._unknown]
             ids.append(token)
-            position += length
+            start = stop
         return ids
 
     @cached_property
