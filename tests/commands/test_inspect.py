@@ -29,7 +29,7 @@ vocabulary      384 tokens
 tokenizer       SentencePiece (llama), pre-tokenizer default, adds bos
 special tokens  bos 1 <s> · eos 2 </s> · unk 0 <unk>
 chat template   none
-tensors         11 tensors
+tensors         11
 file            FILE
 
 type  tensors     size  bits/weight  share

@@ -98,5 +98,5 @@ def test_against_llama_cpp(
         "<oov>",
     ]
     texts = ["".join(rng.choices(blocks, k=rng.choice((2, 5, 12)))) for _ in range(200)]
-    texts += vocabularies.byte_pair_texts(seed, 100)
+    texts += vocabularies.texts(seed, 100)
     agree(vocabulary_file("hybriddna", seed), texts)

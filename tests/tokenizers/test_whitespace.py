@@ -66,4 +66,4 @@ def test_against_llama_cpp(
     seed: int,
     values: dict[str, Any],
 ) -> None:
-    agree(vocabulary_file("whitespace", seed, **values), vocabularies.byte_pair_texts(seed, 150))
+    agree(vocabulary_file("whitespace", seed, **values), vocabularies.texts(seed, 150))

@@ -122,11 +122,6 @@ def texts(seed: int, count: int) -> list[str]:
     ]
 
 
-def byte_pair_texts(seed: int, count: int) -> list[str]:
-    """As `texts`, without the broken UTF-8 that only llama.cpp's decoder accepts."""
-    return [text for text in texts(seed, count) if not re.search("[\udcc1\udced]", text)]
-
-
 def words(rng: random.Random, count: int) -> list[str]:
     """Different texts of one to four blocks or letters, as tokens may be; no broken UTF-8."""
     valid = [block for block in BLOCKS if not re.search("[\0<\ud800-\udfff]", block)]

@@ -90,7 +90,9 @@ def _context(shape: Shape, memory: Memory) -> str:
     if original and original != shape.context_length:
         text += f", stretched from {original:,}"
     if memory.window:
-        text += f"; {memory.windowed_layers} of {memory.layers} layers see {memory.window:,}"
+        text += (
+            f"; {memory.windowed_layers} of {memory.layers} layers see the last {memory.window:,}"
+        )
     return text
 
 
@@ -156,7 +158,7 @@ def _file_facts(summary: Summary) -> list[tuple[str, str]]:
         unusual.append("big-endian")
     if summary.alignment != 32:
         unusual.append(f"alignment {summary.alignment}")
-    tensors = f"{summary.tensors:,} tensors" if summary.tensors else "no tensors, vocabulary only"
+    tensors = f"{summary.tensors:,}" if summary.tensors else "none, only metadata"
     files = printable(summary.files[0])
     if len(summary.files) > 1:
         files += f" and {len(summary.files) - 1} more"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def summary_view(file: GGUFFile, ctx: int | None, kv_type: str | None, *, as_json: bool) -> None:
+    """The screen of facts."""
     from zigllm_cli.inspection.formats import document
     from zigllm_cli.inspection.summary import summarise
 
@@ -30,6 +31,7 @@ def summary_view(file: GGUFFile, ctx: int | None, kv_type: str | None, *, as_jso
 
 
 def metadata_view(file: GGUFFile, pattern: str | None, *, as_json: bool) -> None:
+    """The list of keys."""
     from zigllm_cli.commands._inspect_lists import show_metadata
     from zigllm_cli.inspection.formats import document
     from zigllm_cli.inspection.listing import metadata_rows
@@ -42,6 +44,7 @@ def metadata_view(file: GGUFFile, pattern: str | None, *, as_json: bool) -> None
 
 
 def key_view(file: GGUFFile, key: str, *, as_json: bool) -> None:
+    """One value, raw."""
     from zigllm_cli.commands._inspect_lists import show_value
     from zigllm_cli.inspection.formats import document, plain, type_text
     from zigllm_cli.inspection.listing import find_field
@@ -56,6 +59,7 @@ def key_view(file: GGUFFile, key: str, *, as_json: bool) -> None:
 
 
 def tensors_view(file: GGUFFile, pattern: str | None, *, as_json: bool) -> None:
+    """The list of tensors; their sum on stderr."""
     from zigllm_cli.commands._inspect_lists import show_tensors, tensors_line
     from zigllm_cli.inspection.formats import document
     from zigllm_cli.inspection.listing import tensor_rows
@@ -69,6 +73,7 @@ def tensors_view(file: GGUFFile, pattern: str | None, *, as_json: bool) -> None:
 
 
 def tensor_view(file: GGUFFile, name: str, *, as_json: bool) -> None:
+    """Statistics and histogram of one tensor."""
     from zigllm_cli.inspection.formats import document
     from zigllm_cli.inspection.listing import find_tensor, tensor_row
     from zigllm_cli.inspection.statistics import statistics
@@ -86,6 +91,7 @@ def tensor_view(file: GGUFFile, name: str, *, as_json: bool) -> None:
 
 
 def template_view(file: GGUFFile, *, as_json: bool) -> None:
+    """The chat template, raw."""
     from zigllm_cli.commands._inspect_lists import show_raw
     from zigllm_cli.inspection.formats import document
     from zigllm_cli.inspection.summary import TEMPLATE_KEY, chat_templates
@@ -101,6 +107,7 @@ def template_view(file: GGUFFile, *, as_json: bool) -> None:
 
 
 def vocabulary_view(file: GGUFFile, pattern: str | None, *, as_json: bool) -> None:
+    """The list of tokens."""
     from zigllm_cli.commands._inspect_lists import show_vocabulary, show_vocabulary_json
     from zigllm_cli.inspection.formats import SCHEMA
     from zigllm_cli.inspection.listing import matches
@@ -118,6 +125,7 @@ def vocabulary_view(file: GGUFFile, pattern: str | None, *, as_json: bool) -> No
 
 
 def check_view(path: Path, *, as_json: bool) -> int:
+    """All findings about the file at `path`; returns the exit code."""
     from zigllm_cli.gguf import open_gguf
     from zigllm_cli.inspection.check import check, unreadable
     from zigllm_cli.inspection.formats import document
@@ -141,6 +149,7 @@ def check_view(path: Path, *, as_json: bool) -> int:
 
 
 def diff_view(file: GGUFFile, other: str, pattern: str | None, *, as_json: bool) -> int:
+    """What differs from `other`; returns the exit code."""
     from zigllm_cli.catalog import resolve
     from zigllm_cli.gguf import open_gguf
     from zigllm_cli.inspection.diff import diff
@@ -168,6 +177,7 @@ def edit_view(
     *,
     as_json: bool,
 ) -> None:
+    """Write a copy with other metadata to `output`."""
     from zigllm_cli.gguf.edit import copy_gguf, edited_entries
     from zigllm_cli.inspection.formats import document
 

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from zigllm_cli.errors import ZigllmError
-from zigllm_cli.gguf import Array, GGUFFile
-from zigllm_cli.inspection.findings import Finding, note, problem
+from zigllm_cli.gguf import GGUFFile
+from zigllm_cli.inspection.findings import PROBLEM, Finding, note, problem
 from zigllm_cli.inspection.hyper import Hyperparameters
 from zigllm_cli.inspection.memory import ENCODERS
 from zigllm_cli.inspection.tokens import NUMBERS, TEXT, array, special_ids
@@ -29,17 +29,18 @@ def check_tokenizer(file: GGUFFile) -> Iterator[Finding]:
         return
     if model in EMPTY:
         return
-    before = [*_check_lists(file)]
-    yield from before
-    if any(finding.severity == "problem" for finding in before) or not isinstance(model, str):
-        return
+    findings = [*_check_lists(file)]
     tokens = array(file, "tokens", TEXT)
-    texts = tokens.tolist() if tokens is not None else []
-    yield from _check_texts(file, model, texts)
-    yield from _check_special(file, model, texts)
-    if model in BYTE_PAIRS:
-        yield from _check_merges(file, model, texts)
-    yield from _check_construction(file)
+    if isinstance(model, str) and tokens is not None and len(tokens):
+        texts: list[str] = tokens.tolist()
+        findings += _check_texts(file, model, texts)
+        findings += _check_special(file, model, texts)
+        if model in BYTE_PAIRS:
+            findings += _check_merges(file, model, texts)
+            findings += _check_pre(file, model)
+    if not any(finding.severity == PROBLEM for finding in findings):
+        findings += _check_construction(file)
+    yield from findings
 
 
 def _check_lists(file: GGUFFile) -> Iterator[Finding]:
@@ -96,11 +97,9 @@ def _check_special(file: GGUFFile, model: str, texts: list[str]) -> Iterator[Fin
     """Ids with a meaning lie inside the vocabulary, and those that are needed exist."""
     found = special_ids(file, model)
     for name, (number, source) in found.items():
-        if not 0 <= number < len(texts) and (source == "key" or name in ("bos", "eos")):
-            said = "is" if source == "key" else "is not given, and its default is"
-            text = f"the {name} token {said} {number}, outside the vocabulary of {len(texts)}"
-            make = problem if source == "key" else note
-            yield make(AREA, text, f"{PREFIX}{name}_token_id")
+        if source == "key" and not 0 <= number < len(texts):
+            text = f"the {name} token is {number}, outside the vocabulary of {len(texts)}"
+            yield problem(AREA, text, f"{PREFIX}{name}_token_id")
     for name in ("bos", "eos"):
         wanted = file.metadata.get(f"{PREFIX}add_{name}_token")
         if wanted is True and name not in found:
@@ -117,12 +116,9 @@ def _check_merges(file: GGUFFile, model: str, texts: list[str]) -> Iterator[Find
     if merges is None or not len(merges):
         yield problem(AREA, f"{key} is missing; {model} tokenizers need it", key)
         return
-    if not file.metadata.get(f"{PREFIX}pre") and model == "gpt2":
-        text = f"{PREFIX}pre is missing, so text is cut as no model was trained to see it"
-        yield problem(AREA, text, f"{PREFIX}pre")
     known = set(texts)
     broken = unknown = 0
-    for merge in _strings(merges):
+    for merge in merges.tolist():
         cut = merge.find(" ", 1)
         broken += cut < 0
         unknown += cut >= 0 and merge[:cut] + merge[cut + 1 :] not in known
@@ -132,8 +128,22 @@ def _check_merges(file: GGUFFile, model: str, texts: list[str]) -> Iterator[Find
         yield note(AREA, f"{unknown} of {len(merges)} merges make texts that are no tokens", key)
 
 
-def _strings(values: Array) -> list[str]:
-    return values.tolist()
+def _check_pre(file: GGUFFile, model: str) -> Iterator[Finding]:
+    """The name of the pre-tokenizer is there and known."""
+    from zigllm_cli.tokenizers.pretokenizers import pretokenizer
+
+    key = f"{PREFIX}pre"
+    name = file.metadata.get(key)
+    if model != "gpt2":
+        return
+    if not isinstance(name, str) or not name:
+        text = f"{key} is missing, so text is cut as no model was trained to see it"
+        yield problem(AREA, text, key)
+        return
+    try:
+        pretokenizer(name)
+    except ZigllmError:
+        yield problem(AREA, f"{key} names the pre-tokenizer {name!r:.60}, which is unknown", key)
 
 
 def _check_construction(file: GGUFFile) -> Iterator[Finding]:

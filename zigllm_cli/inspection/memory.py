@@ -93,10 +93,12 @@ class CachePlan:
 
     @property
     def has_window(self) -> bool:
+        """Whether some layers see a window only."""
         return any(layer.window is not None for layer in self.layers)
 
     @property
     def has_rows(self) -> bool:
+        """Whether the cache grows with the context."""
         return any(layer.rows for layer in self.layers)
 
 

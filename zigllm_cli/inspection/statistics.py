@@ -76,6 +76,7 @@ class _Moments:
         self.maximum = -inf
 
     def add(self, values: Values) -> None:
+        """Take finite values into account."""
         if not values.size:
             return
         exact = wide(values)
@@ -93,6 +94,7 @@ class _Moments:
 
     @property
     def std(self) -> float:
+        """Population standard deviation."""
         return sqrt(self.deviations / self.count)
 
 

@@ -66,6 +66,7 @@ class _Comparison:
         self.asked_optional: dict[str, list[int]] = defaultdict(list)
 
     def findings(self) -> Iterator[Finding]:
+        """Everything that differs, the model as a whole first."""
         for name in self._missing(rules(self.needs.whole), self.whole, self.known_whole, None):
             yield problem("tensors", f"{name} is missing", _first_name(name))
         yield from self._block_findings()

@@ -52,10 +52,7 @@ class PairMerger:
 
     def _scan(self, symbols: list[str]) -> list[str]:
         get, joint = self._ranks.get, self._joint
-        ranks = [
-            get(left + joint + right, NO_RANK)
-            for left, right in itertools.pairwise(symbols)
-        ]
+        ranks = [get(left + joint + right, NO_RANK) for left, right in itertools.pairwise(symbols)]
         while ranks:
             best = min(ranks)
             if best == NO_RANK:
@@ -80,8 +77,7 @@ class PairMerger:
         shift = count.bit_length()
         mask = (1 << shift) - 1
         current = [
-            get(left + joint + right, NO_RANK)
-            for left, right in itertools.pairwise(symbols)
+            get(left + joint + right, NO_RANK) for left, right in itertools.pairwise(symbols)
         ]
         current.append(NO_RANK)
         heap = [rank << shift | at for at, rank in enumerate(current) if rank != NO_RANK]

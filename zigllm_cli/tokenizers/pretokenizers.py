@@ -124,9 +124,7 @@ _THREE_DIGITS = r"[0-9][0-9][0-9]"
 _HAN_AND_KANA = r"[\u4E00-\u9FA5\u3040-\u30FF]+"
 _LINES = r"[^\n]+|\n+"
 
-_GPT2 = _any(
-    r"'s|'t|'re|'ve|'m|'ll|'d", r" ?\p{L}+", r" ?\p{N}+", r" ?[^\s\p{L}\p{N}]+", _SPACES
-)
+_GPT2 = _any(r"'s|'t|'re|'ve|'m|'ll|'d", r" ?\p{L}+", r" ?\p{N}+", r" ?[^\s\p{L}\p{N}]+", _SPACES)
 _LLAMA3 = _any(_CONTRACTION, _WORD, r"\p{N}{1,3}", _SYMBOLS, _BLANKS)
 _QWEN2 = _any(_CONTRACTION, _WORD, r"\p{N}", _SYMBOLS, _BLANKS)
 _QWEN35 = _any(
@@ -162,9 +160,7 @@ _JAIS2 = _any(
 def _camel_case(letters: str, contraction: str = "") -> str:
     """A word ends where upper case follows lower case; beyond ASCII a letter is both."""
     upper, lower = f"[{letters}--[a-z]]", f"[{letters}--[A-Z]]"
-    return _any(
-        f"{_SIGN}{upper}*{lower}+{contraction}", f"{_SIGN}{upper}+{lower}*{contraction}"
-    )
+    return _any(f"{_SIGN}{upper}*{lower}+{contraction}", f"{_SIGN}{upper}+{lower}*{contraction}")
 
 
 def _gpt4o(word: str, numbers: str = r"\p{N}{1,3}") -> str:
@@ -246,9 +242,7 @@ _AFMOE_SCRIPTS = chars(
 # stand, glued to the first, numbers beyond ASCII and the leftover digits of the second.
 _ASCII_LEFTOVER = _leftover("[0-9]")
 _GLUED = f"(?:[^0-9]++{_ASCII_LEFTOVER}?)*+"
-_SUPERBPE = _any(
-    f"(?<=[0-9])[0-9]{{3}}{_GLUED}", f"(?:{_ASCII_LEFTOVER}|[0-9]{{3}})?{_GLUED}"
-)
+_SUPERBPE = _any(f"(?<=[0-9])[0-9]{{3}}{_GLUED}", f"(?:{_ASCII_LEFTOVER}|[0-9]{{3}})?{_GLUED}")
 
 _CUTTING = {
     *(_GPT2, _LLAMA3, _QWEN2, _QWEN35, _UFAKZEKA, _SEED_CODER),
@@ -274,62 +268,95 @@ def _row(names: str, *patterns: str, **flags: bool) -> Iterator[tuple[str, PreTo
         yield name, PreTokenizer(name, patterns, **flags)
 
 
-_TABLE: dict[str, PreTokenizer] = dict(chain(
-    _row("default", r"[\p{P}$+<=>^~|]+", _GPT2, r"\p{N}+", _THREE_DIGITS),
-    _row("falcon", r"[\p{P}$+<=>^~|`]+", _GPT2, _THREE_DIGITS),
-
-    _row("gpt-2 phi-2 mpt olmo jais mellum gigachat exaone4 a.x-4.0 modern-bert"
-         " jina-es jina-de jina-v2-es jina-v2-de", _GPT2),
-    _row("trillion granite-docling", _GPT2, clean_spaces=False),
-    _row("jina-v1-en jina-v2-code roberta-bpe", _GPT2, add_sep=True),
-    _row("starcoder refact codeshell exaone minerva-7b mellum2", r"\p{N}", _GPT2),
-    _row("command-r smollm", r"\p{N}", _GPT2, clean_spaces=False),
-    _row("chameleon",
-         r"<sentinel:[0-9]+>", r"IMGIMG[A-I]{1,4}Z", r"[\t\n]|    |  ", r"\p{N}",
-         r"[\p{P}!-/:-@\[-`{-~]", _GPT2, add_bos=True, clean_spaces=False),
-
-    _row("llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano",
-         _LLAMA3, ignore_merges=True, add_bos=True),
-    _row("dbrx smaug-bpe", _LLAMA3),
-    _row("chatglm-bpe", _LLAMA3, has_bos=False),
-    _row("glm4 glm5", _LLAMA3, has_bos=False, ignore_merges=True),
-    _row("jais-2", _JAIS2),
-    _row("minicpm5", r"\p{N}{1,3}", _LLAMA3, ignore_merges=True),
-
-    _row("stablelm2 megrez", _QWEN2),
-    _row("qwen2 deepseek-r1-qwen kormo f2llmv2 hunyuan solar-open grok-2 bailingmoe bailingmoe2"
-         " llada-moe", _QWEN2, clean_spaces=False),
-    _row("qwen35", _QWEN35, clean_spaces=False),
-    _row("laguna", _LINES, _QWEN2, clean_spaces=False),
-    _row("seed-coder", _SEED_CODER, clean_spaces=False),
-    _row("ufakzeka", _UFAKZEKA, clean_spaces=False),
-    _row("exaone-moe", _EXAONE_MOE),
-
-    _row("gpt-4o llama4 kanana2 talkie minimax-m2", _GPT4O, clean_spaces=False),
-    _row("tekken", _TEKKEN, clean_spaces=False, ignore_merges=True, add_bos=True),
-    _row("granite-embed-multi-97m", _GRANITE, clean_spaces=False, ignore_merges=True),
-    _row("youtu", _YOUTU_SCRIPTS, _YOUTU, clean_spaces=False, ignore_merges=True),
-    _row("tiny_aya cohere2moe", _GROUPS_OF_3, _TINY_AYA, clean_spaces=False),
-    _row("kimi-k2", _KIMI_K2, clean_spaces=False, needs_merges=False),
-
-    _row("deepseek-llm", *_DEEPSEEK_LLM, clean_spaces=False),
-    _row("deepseek-coder",
-         r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", _DEEPSEEK_SCRIPTS, r"\p{N}", clean_spaces=False),
-    _row("deepseek-v3 hunyuan-dense joyai-llm hy_v4",
-         r"\p{N}{1,3}", _HAN_AND_KANA, _DEEPSEEK3, clean_spaces=False),
-    _row("spark2_5", r"\p{N}{1,3}", _HAN_AND_KANA, _SPARK2_5, r"\p{N}", clean_spaces=False),
-    _row("afmoe", _GROUPS_OF_3, f"[{_AFMOE_SCRIPTS}]+", _DEEPSEEK3, clean_spaces=False),
-
-    _row("bloom gpt3-finnish", _BLOOM),
-    _row("poro-chat", _BLOOM, clean_spaces=False),
-    _row("viking", _BLOOM, r"\p{N}", clean_spaces=False),
-    _row("superbpe", r"\p{N}+", _SUPERBPE, clean_spaces=False),
-
-    _row("gemma4 granite-embed-multi-311m", _LINES, byte_encode=False, escape_spaces=True,
-         force_bos=True, add_bos=True, whole_newlines=True),
-    _row("sarvam-moe", _LINES, byte_encode=False, escape_spaces=True, clean_spaces=False),
-    _row("whitespace", r"\S+", byte_encode=False),
-))
+_TABLE: dict[str, PreTokenizer] = dict(
+    chain(
+        _row("default", r"[\p{P}$+<=>^~|]+", _GPT2, r"\p{N}+", _THREE_DIGITS),
+        _row("falcon", r"[\p{P}$+<=>^~|`]+", _GPT2, _THREE_DIGITS),
+        _row(
+            "gpt-2 phi-2 mpt olmo jais mellum gigachat exaone4 a.x-4.0 modern-bert"
+            " jina-es jina-de jina-v2-es jina-v2-de",
+            _GPT2,
+        ),
+        _row("trillion granite-docling", _GPT2, clean_spaces=False),
+        _row("jina-v1-en jina-v2-code roberta-bpe", _GPT2, add_sep=True),
+        _row("starcoder refact codeshell exaone minerva-7b mellum2", r"\p{N}", _GPT2),
+        _row("command-r smollm", r"\p{N}", _GPT2, clean_spaces=False),
+        _row(
+            "chameleon",
+            r"<sentinel:[0-9]+>",
+            r"IMGIMG[A-I]{1,4}Z",
+            r"[\t\n]|    |  ",
+            r"\p{N}",
+            r"[\p{P}!-/:-@\[-`{-~]",
+            _GPT2,
+            add_bos=True,
+            clean_spaces=False,
+        ),
+        _row(
+            "llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano",
+            _LLAMA3,
+            ignore_merges=True,
+            add_bos=True,
+        ),
+        _row("dbrx smaug-bpe", _LLAMA3),
+        _row("chatglm-bpe", _LLAMA3, has_bos=False),
+        _row("glm4 glm5", _LLAMA3, has_bos=False, ignore_merges=True),
+        _row("jais-2", _JAIS2),
+        _row("minicpm5", r"\p{N}{1,3}", _LLAMA3, ignore_merges=True),
+        _row("stablelm2 megrez", _QWEN2),
+        _row(
+            "qwen2 deepseek-r1-qwen kormo f2llmv2 hunyuan solar-open grok-2 bailingmoe bailingmoe2"
+            " llada-moe",
+            _QWEN2,
+            clean_spaces=False,
+        ),
+        _row("qwen35", _QWEN35, clean_spaces=False),
+        _row("laguna", _LINES, _QWEN2, clean_spaces=False),
+        _row("seed-coder", _SEED_CODER, clean_spaces=False),
+        _row("ufakzeka", _UFAKZEKA, clean_spaces=False),
+        _row("exaone-moe", _EXAONE_MOE),
+        _row("gpt-4o llama4 kanana2 talkie minimax-m2", _GPT4O, clean_spaces=False),
+        _row("tekken", _TEKKEN, clean_spaces=False, ignore_merges=True, add_bos=True),
+        _row("granite-embed-multi-97m", _GRANITE, clean_spaces=False, ignore_merges=True),
+        _row("youtu", _YOUTU_SCRIPTS, _YOUTU, clean_spaces=False, ignore_merges=True),
+        _row("tiny_aya cohere2moe", _GROUPS_OF_3, _TINY_AYA, clean_spaces=False),
+        _row("kimi-k2", _KIMI_K2, clean_spaces=False, needs_merges=False),
+        _row("deepseek-llm", *_DEEPSEEK_LLM, clean_spaces=False),
+        _row(
+            "deepseek-coder",
+            r"[\r\n]",
+            r"\s?\p{L}+",
+            r"\s?\p{P}+",
+            _DEEPSEEK_SCRIPTS,
+            r"\p{N}",
+            clean_spaces=False,
+        ),
+        _row(
+            "deepseek-v3 hunyuan-dense joyai-llm hy_v4",
+            r"\p{N}{1,3}",
+            _HAN_AND_KANA,
+            _DEEPSEEK3,
+            clean_spaces=False,
+        ),
+        _row("spark2_5", r"\p{N}{1,3}", _HAN_AND_KANA, _SPARK2_5, r"\p{N}", clean_spaces=False),
+        _row("afmoe", _GROUPS_OF_3, f"[{_AFMOE_SCRIPTS}]+", _DEEPSEEK3, clean_spaces=False),
+        _row("bloom gpt3-finnish", _BLOOM),
+        _row("poro-chat", _BLOOM, clean_spaces=False),
+        _row("viking", _BLOOM, r"\p{N}", clean_spaces=False),
+        _row("superbpe", r"\p{N}+", _SUPERBPE, clean_spaces=False),
+        _row(
+            "gemma4 granite-embed-multi-311m",
+            _LINES,
+            byte_encode=False,
+            escape_spaces=True,
+            force_bos=True,
+            add_bos=True,
+            whole_newlines=True,
+        ),
+        _row("sarvam-moe", _LINES, byte_encode=False, escape_spaces=True, clean_spaces=False),
+        _row("whitespace", r"\S+", byte_encode=False),
+    )
+)
 
 NAMES: tuple[str, ...] = tuple(_TABLE)
 """Every name that llama.cpp knows."""
