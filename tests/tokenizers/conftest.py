@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import product
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -76,6 +76,20 @@ def tiny(
         return from_metadata(open_gguf(path).metadata)
 
     return make
+
+
+@pytest.fixture
+def oracle(llama_vocab: Callable[[Path], Any]) -> Iterator[Callable[[Path], Any]]:
+    """`llama_vocab` for a file of this test alone: freed at its end, with the names of ours."""
+    opened: list[Any] = []
+
+    def make(path: Path) -> Any:
+        opened.append(llama_vocab(path))
+        return SimpleNamespace(encode=opened[-1].tokenize)
+
+    yield make
+    for theirs in opened:
+        theirs._api.llama_model_free(theirs._model)
 
 
 @pytest.fixture
