@@ -37,6 +37,9 @@ class BytePairTokenizer(Tokenizer):
         self.add_sep = vocabulary.flag("add_sep_token", self.pre.add_sep)
         if not self.pre.has_bos and vocabulary.value("bos_token_id") is None:
             vocabulary.special.pop("bos", None)
+        self._spelling = visible if self.pre.byte_encode else str
+        self._takes_whole_words = self.pre.ignore_merges or self.pre.whole_newlines
+        self._find = vocabulary.ids.get
         self._words = WordCache(self._encode_word)
         self._segments = WordCache(self._encode_segment)
 
@@ -58,7 +61,7 @@ class BytePairTokenizer(Tokenizer):
         """Every word with its merges; the reason of a merge is its rank in the file's list."""
         entries = []
         for word in self.pre_tokens(text):
-            ids, spelt = self._words[word], self.spelling(word)
+            ids, spelt = self._words[word], self._spelling(word)
             if self._whole(spelt) is not None:
                 entries.append(Explanation(word, ids))
                 continue
@@ -77,10 +80,6 @@ class BytePairTokenizer(Tokenizer):
             return to_bytes(text.replace(SPACE, " "))
         return original(text)
 
-    def spelling(self, word: str) -> str:
-        """A word in the characters of the vocabulary."""
-        return visible(word) if self.pre.byte_encode else word
-
     @cached_property
     def merger(self) -> PairMerger:
         """Pairs as the file spells them, "left right", by their place in the list."""
@@ -97,32 +96,32 @@ class BytePairTokenizer(Tokenizer):
         return self._words.encode_all(self.pre.split(text))
 
     def _encode_word(self, word: str) -> list[int]:
-        spelt = self.spelling(word)
-        whole = self._whole(spelt)
-        if whole is not None:
-            return [whole]
-        find = self.vocabulary.ids.get
-        ids: list[int] = []
-        for symbol in self.merger.merge(spelt):
-            token = find(symbol)
-            if token is None:
-                ids += self._fallback(symbol)
-            else:
-                ids.append(token)
-        return ids
+        spelt = self._spelling(word)
+        if self._takes_whole_words:
+            token = self._whole(spelt)
+            if token is not None:
+                return [token]
+        symbols = self.merger.merge(spelt)
+        ids = list(map(self._find, symbols))
+        if None not in ids:
+            return ids  # type: ignore[return-value]
+        return [
+            token
+            for symbol, known in zip(symbols, ids, strict=True)
+            for token in (self._fallback(symbol) if known is None else [known])
+        ]
 
     def _whole(self, spelt: str) -> int | None:
         """The token of a word that is taken as it is, without merging."""
         if self.pre.ignore_merges or (self.pre.whole_newlines and not spelt.strip("\n")):
-            return self.vocabulary.ids.get(spelt)
+            return self._find(spelt)
         return None
 
     def _fallback(self, symbol: str) -> Iterable[int]:
         """Byte by byte; what the vocabulary lacks is dropped, as llama.cpp does."""
-        find = self.vocabulary.ids.get
         if self.pre.byte_encode:
             # llama.cpp looks single bytes of the UTF-8 spelling up, so only ASCII can be found.
             names = [character for character in symbol if character.isascii()]
         else:
             names = [f"<0x{byte:02X}>" for byte in to_bytes(symbol)]
-        return [token for token in map(find, names) if token is not None]
+        return [token for token in map(self._find, names) if token is not None]

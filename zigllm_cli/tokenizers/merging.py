@@ -9,9 +9,9 @@ words are not, so longer ones go through a heap in O(n log n). Both give the sam
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping
 from heapq import heapify, heappop, heappush
+from itertools import pairwise
 
 SCAN_LIMIT = 40
 """Symbols up to which scanning is faster than the heap (measured: equal at 35 to 50)."""
@@ -33,26 +33,11 @@ class PairMerger:
 
     def merge(self, word: str) -> list[str]:
         """The symbols that `word` ends as."""
-        return self._scan(list(word)) if len(word) <= SCAN_LIMIT else self._queue(list(word))
-
-    def steps(self, word: str) -> Iterator[tuple[list[str], int, int]]:
-        """Each merge in turn: the symbols after it, where it happened, and its rank."""
-        symbols = list(word)
-        while len(symbols) > 1:
-            ranks = [self._rank(*pair) for pair in itertools.pairwise(symbols)]
-            best = min(ranks)
-            if best == NO_RANK:
-                return
-            at = ranks.index(best)
-            symbols[at : at + 2] = [symbols[at] + symbols[at + 1]]
-            yield list(symbols), at, best
-
-    def _rank(self, left: str, right: str) -> int:
-        return self._ranks.get(left + self._joint + right, NO_RANK)
-
-    def _scan(self, symbols: list[str]) -> list[str]:
+        if len(word) > SCAN_LIMIT:
+            return self._queue(word)
         get, joint = self._ranks.get, self._joint
-        ranks = [get(left + joint + right, NO_RANK) for left, right in itertools.pairwise(symbols)]
+        symbols = list(word)
+        ranks = [get(left + joint + right, NO_RANK) for left, right in pairwise(word)]
         while ranks:
             best = min(ranks)
             if best == NO_RANK:
@@ -67,18 +52,32 @@ class PairMerger:
                 ranks[at] = get(merged + joint + symbols[at + 1], NO_RANK)
         return symbols
 
-    def _queue(self, symbols: list[str]) -> list[str]:
+    def steps(self, word: str) -> Iterator[tuple[list[str], int, int]]:
+        """Each merge in turn: the symbols after it, where it happened, and its rank."""
+        symbols = list(word)
+        while len(symbols) > 1:
+            ranks = [self._rank(*pair) for pair in pairwise(symbols)]
+            best = min(ranks)
+            if best == NO_RANK:
+                return
+            at = ranks.index(best)
+            symbols[at : at + 2] = [symbols[at] + symbols[at + 1]]
+            yield list(symbols), at, best
+
+    def _rank(self, left: str, right: str) -> int:
+        return self._ranks.get(left + self._joint + right, NO_RANK)
+
+    def _queue(self, word: str) -> list[str]:
         """The same with a heap of rank and left position, packed into one integer.
 
         An entry is stale when the pair at its position has another rank by now: symbols only
         grow, so the same pair cannot come back.
         """
-        get, joint, count = self._ranks.get, self._joint, len(symbols)
+        get, joint, count = self._ranks.get, self._joint, len(word)
+        symbols = list(word)
         shift = count.bit_length()
         mask = (1 << shift) - 1
-        current = [
-            get(left + joint + right, NO_RANK) for left, right in itertools.pairwise(symbols)
-        ]
+        current = [get(left + joint + right, NO_RANK) for left, right in pairwise(symbols)]
         current.append(NO_RANK)
         heap = [rank << shift | at for at, rank in enumerate(current) if rank != NO_RANK]
         heapify(heap)
