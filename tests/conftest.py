@@ -42,7 +42,13 @@ def zigllm() -> Run:
 
     def run(*args: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "zigllm_cli", *map(str, args)]
-        defaults: dict[str, object] = {"capture_output": True, "text": True, "timeout": 120}
+        # pytest loads readline, which sets COLUMNS behind the back of os.environ
+        defaults: dict[str, object] = {
+            "capture_output": True,
+            "text": True,
+            "timeout": 120,
+            "env": dict(os.environ),
+        }
         return subprocess.run(command, **{**defaults, **options})  # type: ignore[call-overload]
 
     return run

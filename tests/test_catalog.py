@@ -48,7 +48,7 @@ def test_aliases_are_found_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_an_unknown_name_is_told_its_neighbour() -> None:
     Path("models.toml").write_text('[models.tinyllama]\npath = "a.gguf"\n')
-    with pytest.raises(InputError, match="no model 'tinylama'.*did you mean 'tinyllama'"):
+    with pytest.raises(InputError, match=r"no model 'tinylama'.*did you mean 'tinyllama'"):
         resolve("tinylama")
     Path("phi3.gguf").touch()
     with pytest.raises(InputError, match=r"did you mean 'phi3\.gguf'"):

@@ -69,7 +69,8 @@ def modules_after(*args: str, stdin: str = "") -> set[str]:
     """What is imported once a command line has run."""
     code = (
         "import sys\nfrom zigllm_cli.app import main\n"
-        "try:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
         "print(*sys.modules, file=sys.stderr)"
     )
     command = [sys.executable, "-P", "-c", code, *args]

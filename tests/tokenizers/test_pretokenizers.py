@@ -222,8 +222,11 @@ def test_hostile_texts_are_no_trap(family: str) -> None:
 def test_time_is_linear(family: str) -> None:
     """Four times the length takes four times as long; it would be sixteen in quadratic time."""
     short, long = work(family, 250_000), work(family, 1_000_000)
-    steep = {kind: (short[kind], used) for kind, used in long.items()
-             if used > 1 and used > 10 * short[kind]}
+    steep = {
+        kind: (short[kind], used)
+        for kind, used in long.items()
+        if used > 1 and used > 10 * short[kind]
+    }
     assert not steep
 
 

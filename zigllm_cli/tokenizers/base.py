@@ -1,7 +1,7 @@
 """What all tokenizers share: special tokens cut out first, BOS and EOS around, ids back to text.
 
 A kind of tokenizer (one file each) adds `encode_text`, from a piece of ordinary text to ids, and
-`token_bytes`, from one id to the bytes it stands for. Text is `str`; bytes of a file that are not
+where it spells tokens its own way `token_bytes`, from one id to the bytes it stands for. Text is `str`; bytes of a file that are not
 UTF-8 arrive as surrogate escapes (`errors="surrogateescape"`).
 """
 
@@ -14,7 +14,7 @@ from functools import cached_property
 from zigllm_cli.errors import InputError, UsageError
 from zigllm_cli.tokenizers.explain import Explanation
 from zigllm_cli.tokenizers.stream import TextStream
-from zigllm_cli.tokenizers.vocabulary import TokenType, Vocabulary
+from zigllm_cli.tokenizers.vocabulary import SPACE, TokenType, Vocabulary
 
 ASCII_SPACE = " \t\n\v\f\r"
 
@@ -50,8 +50,16 @@ class Tokenizer:
         raise NotImplementedError
 
     def token_bytes(self, token: int) -> bytes:
-        """The bytes that an ordinary (not special) token stands for."""
-        raise NotImplementedError
+        """The bytes that an ordinary (not special) token stands for.
+
+        As most kinds spell it: `<0xXX>` is a byte, U+2581 in a text is a space.
+        """
+        kind = self.vocabulary.types[token]
+        if kind == TokenType.BYTE:
+            return bytes([self.vocabulary.byte_of(token)])
+        if kind == TokenType.NORMAL:
+            return to_bytes(self.vocabulary.tokens[token].replace(SPACE, " "))
+        return b""
 
     def explain_text(self, text: str, *, after_special: bool) -> list[Explanation]:
         """`encode_text` in steps; kinds that cut or merge say more."""

@@ -8,7 +8,7 @@ visible characters (`bytelevel`); gemma4's and its kin hold plain text with U+25
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 
 from zigllm_cli.errors import InputError
@@ -38,7 +38,6 @@ class BytePairTokenizer(Tokenizer):
         if not self.pre.has_bos and vocabulary.value("bos_token_id") is None:
             vocabulary.special.pop("bos", None)
         self._spelling = visible if self.pre.byte_encode else str
-        self._takes_whole_words = self.pre.ignore_merges or self.pre.whole_newlines
         self._find = vocabulary.ids.get
         self._words = WordCache(self._encode_word)
         self._segments = WordCache(self._encode_segment)
@@ -71,14 +70,9 @@ class BytePairTokenizer(Tokenizer):
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes of an ordinary token."""
-        text, kind = self.vocabulary.tokens[token], self.vocabulary.types[token]
-        if kind == TokenType.BYTE:
-            return bytes([self.vocabulary.byte_of(token)])
-        if kind != TokenType.NORMAL:
-            return b""
-        if self.pre.escape_spaces:
-            return to_bytes(text.replace(SPACE, " "))
-        return original(text)
+        if self.pre.escape_spaces or self.vocabulary.types[token] != TokenType.NORMAL:
+            return super().token_bytes(token)
+        return original(self.vocabulary.tokens[token])
 
     @cached_property
     def merger(self) -> PairMerger:
@@ -97,10 +91,9 @@ class BytePairTokenizer(Tokenizer):
 
     def _encode_word(self, word: str) -> list[int]:
         spelt = self._spelling(word)
-        if self._takes_whole_words:
-            token = self._whole(spelt)
-            if token is not None:
-                return [token]
+        token = self._whole(spelt)
+        if token is not None:
+            return [token]
         symbols = self.merger.merge(spelt)
         ids = list(map(self._find, symbols))
         if None not in ids:
@@ -111,11 +104,15 @@ class BytePairTokenizer(Tokenizer):
             for token in (self._fallback(symbol) if known is None else [known])
         ]
 
-    def _whole(self, spelt: str) -> int | None:
+    @cached_property
+    def _whole(self) -> Callable[[str], int | None]:
         """The token of a word that is taken as it is, without merging."""
-        if self.pre.ignore_merges or (self.pre.whole_newlines and not spelt.strip("\n")):
-            return self._find(spelt)
-        return None
+        find = self.vocabulary.ids.get
+        if self.pre.ignore_merges:
+            return find
+        if self.pre.whole_newlines:
+            return lambda spelt: None if spelt.strip("\n") else find(spelt)
+        return lambda spelt: None
 
     def _fallback(self, symbol: str) -> Iterable[int]:
         """Byte by byte; what the vocabulary lacks is dropped, as llama.cpp does."""

@@ -124,9 +124,11 @@ _THREE_DIGITS = r"[0-9][0-9][0-9]"
 _HAN_AND_KANA = r"[\u4E00-\u9FA5\u3040-\u30FF]+"
 _LINES = r"[^\n]+|\n+"
 
-_GPT2 = _any(r"'s|'t|'re|'ve|'m|'ll|'d", r" ?\p{L}+", r" ?\p{N}+", r" ?[^\s\p{L}\p{N}]+", _SPACES)
-_LLAMA3 = _any(_CONTRACTION, _WORD, r"\p{N}{1,3}", _SYMBOLS, _BLANKS)
-_QWEN2 = _any(_CONTRACTION, _WORD, r"\p{N}", _SYMBOLS, _BLANKS)
+# A plain word comes first: most words are plain, and no other alternative begins like one.
+_PLAIN = r" ?\p{L}+"
+_GPT2 = _any(_PLAIN, r"'s|'t|'re|'ve|'m|'ll|'d", r" ?\p{N}+", r" ?[^\s\p{L}\p{N}]+", _SPACES)
+_LLAMA3 = _any(_PLAIN, _CONTRACTION, _WORD, r"\p{N}{1,3}", _SYMBOLS, _BLANKS)
+_QWEN2 = _any(_PLAIN, _CONTRACTION, _WORD, r"\p{N}", _SYMBOLS, _BLANKS)
 _QWEN35 = _any(
     _CONTRACTION,
     _SIGN + r"[\p{L}\p{M}]+",

@@ -15,7 +15,7 @@ from zigllm_cli.tokenizers.base import Tokenizer, to_bytes
 from zigllm_cli.tokenizers.cache import WordCache
 from zigllm_cli.tokenizers.explain import Explanation, Step
 from zigllm_cli.tokenizers.merging import PairMerger
-from zigllm_cli.tokenizers.vocabulary import SPACE, TokenType, Vocabulary
+from zigllm_cli.tokenizers.vocabulary import SPACE, Vocabulary
 
 _MARK = re.escape("".join(chr(c) for c in range(0x21, 0x7F) if not chr(c).isalnum()))
 PIECES = (
@@ -55,15 +55,6 @@ class SentencePieceTokenizer(Tokenizer):
                 steps.append(Step(symbols, f"score {score:g}"))
             entries.append(Explanation(word, self._words[word], list(word), steps))
         return entries
-
-    def token_bytes(self, token: int) -> bytes:
-        """The bytes of an ordinary token, U+2581 being a space."""
-        kind = self.vocabulary.types[token]
-        if kind == TokenType.BYTE:
-            return bytes([self.vocabulary.byte_of(token)])
-        if kind == TokenType.NORMAL:
-            return to_bytes(self.vocabulary.tokens[token].replace(SPACE, " "))
-        return b""
 
     @cached_property
     def merger(self) -> PairMerger:

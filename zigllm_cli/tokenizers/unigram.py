@@ -54,15 +54,6 @@ class UnigramTokenizer(Tokenizer):
         )
         return self._checked(ids)
 
-    def token_bytes(self, token: int) -> bytes:
-        """The bytes of an ordinary token, U+2581 being a space."""
-        kind = self.vocabulary.types[token]
-        if kind == TokenType.BYTE:
-            return bytes([self.vocabulary.byte_of(token)])
-        if kind == TokenType.NORMAL:
-            return to_bytes(self.vocabulary.tokens[token].replace(SPACE, " "))
-        return b""
-
     def _spaced(self, text: str) -> list[str]:
         """`text` with the spaces that the file asks for, cut into words with spaces in front."""
         if self._merge_spaces:
