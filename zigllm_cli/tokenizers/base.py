@@ -1,8 +1,8 @@
 """What all tokenizers share: special tokens cut out first, BOS and EOS around, ids back to text.
 
-A kind of tokenizer (one file each) adds `encode_text`, from a piece of ordinary text to ids, and
-where it spells tokens its own way `token_bytes`, from one id to the bytes it stands for. Text is `str`; bytes of a file that are not
-UTF-8 arrive as surrogate escapes (`errors="surrogateescape"`).
+A kind of tokenizer (one file each) adds `encode_text`, from a piece of ordinary text to ids, and,
+where it spells tokens its own way, `token_bytes`, from one id to the bytes it stands for. Text is
+`str`; bytes of a file that are not UTF-8 arrive as surrogate escapes.
 """
 
 from __future__ import annotations

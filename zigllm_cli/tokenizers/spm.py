@@ -6,10 +6,10 @@ become byte tokens `<0xXX>`. Kudo and Richardson 2018 (arXiv:1808.06226); ids as
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Callable
 from functools import cached_property
+from itertools import pairwise
 
 from zigllm_cli.tokenizers.base import Tokenizer, to_bytes
 from zigllm_cli.tokenizers.cache import WordCache
@@ -80,7 +80,7 @@ class SentencePieceTokenizer(Tokenizer):
                 return pattern.findall
         crossing = {SPACE}
         for text in tokens:
-            crossing.update(a for a, b in itertools.pairwise(text) if b == SPACE)
+            crossing.update(a for a, b in pairwise(text) if b == SPACE)
         neighbours = "".join(map(re.escape, sorted(crossing)))
         return re.compile(f"(?<=[^{neighbours}])(?={SPACE})").split
 
