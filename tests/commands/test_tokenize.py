@@ -137,6 +137,10 @@ def test_colours_on_a_terminal() -> None:
     assert "\x1b" not in plain
 
 
+def test_decoded_text_ends_with_a_line_feed_on_a_terminal() -> None:
+    assert on_a_terminal("tokenize", "-m", "builtin", "--decode", "1") == (0, "\r\n")
+
+
 def test_a_terminal_without_text_is_told_what_to_do() -> None:
     code, screen = on_a_terminal("tokenize", "-m", "builtin")
     assert code == 2

@@ -65,7 +65,8 @@ def tokenize(
     source = read_input(text, file)
     tokenizer = load(chosen_model(model)).tokenizer
     if decode:
-        write(tokenizer.decode(parse_ids(source), render_special=parse_special))
+        decoded = tokenizer.decode(parse_ids(source), render_special=parse_special)
+        write(decoded + ("\n" if sys.stdout.isatty() else ""))
         return
     if explain:
         show_explanation(tokenizer, tokenizer.explain(source, parse_special=parse_special))
