@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from collections.abc import Callable
@@ -63,11 +64,14 @@ def test_name_with_a_zero_byte() -> None:
         open_gguf("a\0b")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_no_permission(file_of: FileOf, raw_gguf: Raw) -> None:
-    path = file_of(raw_gguf())
-    path.chmod(0)
-    refused(path, "permission denied")
+def test_no_permission(file_of: FileOf, raw_gguf: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read everything, so the refusal is played."""
+
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    refused(file_of(raw_gguf()), "permission denied")
 
 
 def test_wrong_magic(file_of: FileOf, raw_gguf: Raw) -> None:
