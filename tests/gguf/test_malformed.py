@@ -70,8 +70,9 @@ def test_no_permission(file_of: FileOf, raw_gguf: Raw, monkeypatch: pytest.Monke
     def refuse(self: Path, *_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
 
+    path = file_of(raw_gguf())
     monkeypatch.setattr(Path, "open", refuse)
-    refused(file_of(raw_gguf()), "permission denied")
+    refused(path, "permission denied")
 
 
 def test_wrong_magic(file_of: FileOf, raw_gguf: Raw) -> None:

@@ -33,6 +33,7 @@ class SentencePieceTokenizer(Tokenizer):
     def __init__(self, vocabulary: Vocabulary) -> None:
         super().__init__(vocabulary)
         self._words = WordCache(self._encode_word)
+        self._symbols = WordCache(self._encode_symbol)
 
     def encode_text(self, text: str, *, after_special: bool) -> list[int]:
         """Ids of a piece of text; see `Tokenizer.encode_text`."""
@@ -93,14 +94,13 @@ class SentencePieceTokenizer(Tokenizer):
         )
 
     def _encode_word(self, word: str) -> list[int]:
-        find = self.vocabulary.ids.get
-        ids: list[int] = []
-        for symbol in self.merger.merge(word):
-            token = find(symbol)
-            ids += self._bytes(symbol) if token is None else [token]
-        return ids
+        return self._symbols.encode_all(self.merger.merge(word))
 
-    def _bytes(self, symbol: str) -> list[int]:
+    def _encode_symbol(self, symbol: str) -> list[int]:
+        """The token of a symbol, or those of its bytes; unknown where they lack too."""
+        token = self.vocabulary.ids.get(symbol)
+        if token is not None:
+            return [token]
         known, unknown = self.vocabulary.byte_ids, self.vocabulary.special.get("unk")
         ids = [known.get(byte, unknown) for byte in to_bytes(symbol)]
         return [token for token in ids if token is not None]
