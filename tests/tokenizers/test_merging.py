@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from zigllm_cli.tokenizers.merging import PairMerger
 
-words = st.text("abc", max_size=45)
+words = st.text("abc", max_size=130)
 parts = st.text("abc", min_size=1, max_size=3)
 tables = st.lists(st.text("abc", min_size=2, max_size=6), unique=True, max_size=30)
 
