@@ -26,7 +26,7 @@ _NEWER = (
     " 1FA89-1FA8F 1FABE 1FAC6-1FACD 1FADC-1FADF 1FAE9-1FAEF 1FAF9-1FAFF 1FBCB-1FBEF 1FBFA-1FFFF"
     " 2B73A-2B73F 2B81E-2B81F 2CEA2-2CEAF 323B0-E0000"
 )
-"""Where Unicode has characters since 15.0, the version of llama.cpp's tables. For llama.cpp they
+"""Where Unicode has characters since 15.1, the version of llama.cpp's tables. For llama.cpp they
 belong to no class: neither letters nor marks, numbers, punctuation or symbols."""
 
 _ASCII_CLASSES = {
