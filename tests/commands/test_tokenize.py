@@ -141,6 +141,12 @@ def test_decoded_text_ends_with_a_line_feed_on_a_terminal() -> None:
     assert on_a_terminal("tokenize", "-m", "builtin", "--decode", "1") == (0, "\r\n")
 
 
+def test_decoded_control_characters_are_shown_escaped_on_a_terminal() -> None:
+    ids = zigllm_cli.load("builtin").tokenizer.encode("a\x1b[31m\tb")
+    code, screen = on_a_terminal("tokenize", "-m", "builtin", "--decode", str(ids))
+    assert (code, screen) == (0, "a\\x1b[31m\tb\r\n")
+
+
 def test_a_terminal_without_text_is_told_what_to_do() -> None:
     code, screen = on_a_terminal("tokenize", "-m", "builtin")
     assert code == 2

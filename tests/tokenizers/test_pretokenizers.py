@@ -149,14 +149,6 @@ def test_names_with_a_flag(flag: str, names: str) -> None:
         ("byte_encode", "gemma4 granite-embed-multi-311m sarvam-moe whitespace"),
         ("has_bos", "chatglm-bpe glm4 glm5"),
         ("needs_merges", "kimi-k2"),
-        (
-            "clean_spaces",
-            "deepseek-llm deepseek-coder deepseek-v3 spark2_5 youtu sarvam-moe command-r qwen2"
-            " deepseek-r1-qwen kormo f2llmv2 qwen35 poro-chat viking tekken smollm chameleon gpt-4o"
-            " llama4 kanana2 talkie granite-embed-multi-97m tiny_aya cohere2moe superbpe trillion"
-            " granite-docling bailingmoe bailingmoe2 llada-moe seed-coder hunyuan hunyuan-dense"
-            " hy_v4 joyai-llm kimi-k2 ufakzeka grok-2 afmoe laguna minimax-m2 solar-open",
-        ),
     ],
 )
 def test_names_without_a_flag(flag: str, names: str) -> None:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zigllm_cli.commands._options import FileOption, JsonOption, ModelOption, chosen_model
-from zigllm_cli.commands._output import colour_wanted, print_json, printable, talk, write
+from zigllm_cli.commands._output import (
+    colour_wanted,
+    print_json,
+    printable,
+    printable_lines,
+    talk,
+    write,
+)
 from zigllm_cli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +73,7 @@ def tokenize(
     tokenizer = load(chosen_model(model)).tokenizer
     if decode:
         decoded = tokenizer.decode(parse_ids(source), render_special=parse_special)
-        write(decoded + ("\n" if sys.stdout.isatty() else ""))
+        write(printable_lines(decoded) + "\n" if sys.stdout.isatty() else decoded)
         return
     if explain:
         show_explanation(tokenizer, tokenizer.explain(source, parse_special=parse_special))

@@ -37,7 +37,6 @@ class PreTokenizer:
         ignore_merges: a word that is a token is taken whole, without merging.
         add_bos: a BOS token is added where the file is silent.
         add_sep: a SEP token is added where the file is silent.
-        clean_spaces: spaces before punctuation go when a whole text is decoded.
         byte_encode: bytes are written as GPT-2's printable characters; otherwise words are raw
             UTF-8, and tokens such as `<0x0A>` stand for the bytes of what is unknown.
         escape_spaces: spaces become U+2581 before the split.
@@ -52,7 +51,6 @@ class PreTokenizer:
     ignore_merges: bool = False
     add_bos: bool = False
     add_sep: bool = False
-    clean_spaces: bool = True
     byte_encode: bool = True
     escape_spaces: bool = False
     has_bos: bool = True
@@ -276,13 +274,15 @@ _TABLE: dict[str, PreTokenizer] = dict(
         _row("falcon", r"[\p{P}$+<=>^~|`]+", _GPT2, _THREE_DIGITS),
         _row(
             "gpt-2 phi-2 mpt olmo jais mellum gigachat exaone4 a.x-4.0 modern-bert"
-            " jina-es jina-de jina-v2-es jina-v2-de",
+            " jina-es jina-de jina-v2-es jina-v2-de trillion granite-docling",
             _GPT2,
         ),
-        _row("trillion granite-docling", _GPT2, clean_spaces=False),
         _row("jina-v1-en jina-v2-code roberta-bpe", _GPT2, add_sep=True),
-        _row("starcoder refact codeshell exaone minerva-7b mellum2", r"\p{N}", _GPT2),
-        _row("command-r smollm", r"\p{N}", _GPT2, clean_spaces=False),
+        _row(
+            "starcoder refact codeshell exaone minerva-7b mellum2 command-r smollm",
+            r"\p{N}",
+            _GPT2,
+        ),
         _row(
             "chameleon",
             r"<sentinel:[0-9]+>",
@@ -292,7 +292,6 @@ _TABLE: dict[str, PreTokenizer] = dict(
             r"[\p{P}!-/:-@\[-`{-~]",
             _GPT2,
             add_bos=True,
-            clean_spaces=False,
         ),
         _row(
             "llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano",
@@ -305,25 +304,23 @@ _TABLE: dict[str, PreTokenizer] = dict(
         _row("glm4 glm5", _LLAMA3, has_bos=False, ignore_merges=True),
         _row("jais-2", _JAIS2),
         _row("minicpm5", r"\p{N}{1,3}", _LLAMA3, ignore_merges=True),
-        _row("stablelm2 megrez", _QWEN2),
         _row(
-            "qwen2 deepseek-r1-qwen kormo f2llmv2 hunyuan solar-open grok-2 bailingmoe bailingmoe2"
-            " llada-moe",
+            "qwen2 stablelm2 megrez deepseek-r1-qwen kormo f2llmv2 hunyuan solar-open grok-2"
+            " bailingmoe bailingmoe2 llada-moe",
             _QWEN2,
-            clean_spaces=False,
         ),
-        _row("qwen35", _QWEN35, clean_spaces=False),
-        _row("laguna", _LINES, _QWEN2, clean_spaces=False),
-        _row("seed-coder", _SEED_CODER, clean_spaces=False),
-        _row("ufakzeka", _UFAKZEKA, clean_spaces=False),
+        _row("qwen35", _QWEN35),
+        _row("laguna", _LINES, _QWEN2),
+        _row("seed-coder", _SEED_CODER),
+        _row("ufakzeka", _UFAKZEKA),
         _row("exaone-moe", _EXAONE_MOE),
-        _row("gpt-4o llama4 kanana2 talkie minimax-m2", _GPT4O, clean_spaces=False),
-        _row("tekken", _TEKKEN, clean_spaces=False, ignore_merges=True, add_bos=True),
-        _row("granite-embed-multi-97m", _GRANITE, clean_spaces=False, ignore_merges=True),
-        _row("youtu", _YOUTU_SCRIPTS, _YOUTU, clean_spaces=False, ignore_merges=True),
-        _row("tiny_aya cohere2moe", _GROUPS_OF_3, _TINY_AYA, clean_spaces=False),
-        _row("kimi-k2", _KIMI_K2, clean_spaces=False, needs_merges=False),
-        _row("deepseek-llm", *_DEEPSEEK_LLM, clean_spaces=False),
+        _row("gpt-4o llama4 kanana2 talkie minimax-m2", _GPT4O),
+        _row("tekken", _TEKKEN, ignore_merges=True, add_bos=True),
+        _row("granite-embed-multi-97m", _GRANITE, ignore_merges=True),
+        _row("youtu", _YOUTU_SCRIPTS, _YOUTU, ignore_merges=True),
+        _row("tiny_aya cohere2moe", _GROUPS_OF_3, _TINY_AYA),
+        _row("kimi-k2", _KIMI_K2, needs_merges=False),
+        _row("deepseek-llm", *_DEEPSEEK_LLM),
         _row(
             "deepseek-coder",
             r"[\r\n]",
@@ -331,21 +328,18 @@ _TABLE: dict[str, PreTokenizer] = dict(
             r"\s?\p{P}+",
             _DEEPSEEK_SCRIPTS,
             r"\p{N}",
-            clean_spaces=False,
         ),
         _row(
             "deepseek-v3 hunyuan-dense joyai-llm hy_v4",
             r"\p{N}{1,3}",
             _HAN_AND_KANA,
             _DEEPSEEK3,
-            clean_spaces=False,
         ),
-        _row("spark2_5", r"\p{N}{1,3}", _HAN_AND_KANA, _SPARK2_5, r"\p{N}", clean_spaces=False),
-        _row("afmoe", _GROUPS_OF_3, f"[{_AFMOE_SCRIPTS}]+", _DEEPSEEK3, clean_spaces=False),
-        _row("bloom gpt3-finnish", _BLOOM),
-        _row("poro-chat", _BLOOM, clean_spaces=False),
-        _row("viking", _BLOOM, r"\p{N}", clean_spaces=False),
-        _row("superbpe", r"\p{N}+", _SUPERBPE, clean_spaces=False),
+        _row("spark2_5", r"\p{N}{1,3}", _HAN_AND_KANA, _SPARK2_5, r"\p{N}"),
+        _row("afmoe", _GROUPS_OF_3, f"[{_AFMOE_SCRIPTS}]+", _DEEPSEEK3),
+        _row("bloom gpt3-finnish poro-chat", _BLOOM),
+        _row("viking", _BLOOM, r"\p{N}"),
+        _row("superbpe", r"\p{N}+", _SUPERBPE),
         _row(
             "gemma4 granite-embed-multi-311m",
             _LINES,
@@ -355,7 +349,7 @@ _TABLE: dict[str, PreTokenizer] = dict(
             add_bos=True,
             whole_newlines=True,
         ),
-        _row("sarvam-moe", _LINES, byte_encode=False, escape_spaces=True, clean_spaces=False),
+        _row("sarvam-moe", _LINES, byte_encode=False, escape_spaces=True),
         _row("whitespace", r"\S+", byte_encode=False),
     )
 )

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cached_property
-from itertools import pairwise
 
 from zigllm_cli.tokenizers.base import Tokenizer, to_bytes
 from zigllm_cli.tokenizers.cache import WordCache
 from zigllm_cli.tokenizers.explain import Explanation, Step
+from zigllm_cli.tokenizers.matching import cut_before
 from zigllm_cli.tokenizers.merging import PairMerger
 from zigllm_cli.tokenizers.vocabulary import SPACE, Vocabulary
 
@@ -79,11 +79,7 @@ class SentencePieceTokenizer(Tokenizer):
         for pattern in PIECES:
             if not any(self._reachable(text) for text in tokens if not pattern.fullmatch(text)):
                 return pattern.findall
-        crossing = {SPACE}
-        for text in tokens:
-            crossing.update(a for a, b in pairwise(text) if b == SPACE)
-        neighbours = "".join(map(re.escape, sorted(crossing)))
-        return re.compile(f"(?<=[^{neighbours}])(?={SPACE})").split
+        return cut_before(SPACE, tokens)
 
     def _reachable(self, text: str) -> bool:
         """Whether a merge can make this token: it is the union of two symbols."""

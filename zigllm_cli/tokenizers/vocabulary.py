@@ -43,22 +43,20 @@ class KindDefaults:
     add_eos: bool = False
     add_sep: bool = False
     add_space_prefix: bool = False
-    clean_spaces: bool = False
 
 
-_BPE = KindDefaults(ids={"bos": 11, "eos": 11}, clean_spaces=True)
+_BPE = KindDefaults(ids={"bos": 11, "eos": 11})
 
 KINDS: dict[str, KindDefaults] = {
     "llama": KindDefaults(ids={"bos": 1, "eos": 2, "unk": 0}, add_bos=True, add_space_prefix=True),
     "gpt2": _BPE,
     "hybriddna": _BPE,
     "whitespace": _BPE,
-    "gemma4": KindDefaults(clean_spaces=True),
+    "gemma4": KindDefaults(),
     "bert": KindDefaults(
         ids={"bos": 101, "unk": 100, "sep": 102, "pad": 0, "mask": 103},
         add_bos=True,
         add_sep=True,
-        clean_spaces=True,
     ),
     "t5": KindDefaults(ids={"eos": 1, "unk": 2, "pad": 0}, add_eos=True),
     "rwkv": KindDefaults(),
