@@ -18,6 +18,7 @@ from zigllm_cli.tokenizers.cache import WordCache
 from zigllm_cli.tokenizers.characters import repaired
 from zigllm_cli.tokenizers.explain import Explanation, Step
 from zigllm_cli.tokenizers.merging import PairMerger
+from zigllm_cli.tokenizers.pieces import BARE, MARKS, can_cut, cut, spelt_out
 from zigllm_cli.tokenizers.pretokenizers import pretokenizer
 from zigllm_cli.tokenizers.vocabulary import SPACE, TokenType, Vocabulary
 
@@ -41,6 +42,7 @@ class BytePairTokenizer(Tokenizer):
         self._find = vocabulary.ids.get
         self._words = WordCache(self._encode_word)
         self._segments = WordCache(self._encode_segment)
+        self._pieces = WordCache(self._encode_piece)
 
     def encode_text(self, text: str, *, after_special: bool) -> list[int]:
         """Ids of a piece of text; see `Tokenizer.encode_text`."""
@@ -87,7 +89,18 @@ class BytePairTokenizer(Tokenizer):
         return PairMerger({pair: last - i for i, pair in enumerate(reversed(merges))}, joint=" ")
 
     def _encode_segment(self, text: str) -> list[int]:
+        if self.pre.cuts_behind_lines and can_cut(text):
+            return self._pieces.encode_all(cut(text))
         return self._words.encode_all(self.pre.split(text))
+
+    def _encode_piece(self, piece: str) -> list[int]:
+        if piece.isalpha():
+            return self._encode_word(" " + piece)
+        body = piece.rstrip(MARKS)
+        if body != piece and body not in ("", BARE):
+            return self._pieces[body] + self._pieces[BARE + piece[len(body) :]]
+        words = self.pre.split(spelt_out(piece))
+        return self._encode_word(words[0]) if len(words) == 1 else self._words.encode_all(words)
 
     def _encode_word(self, word: str) -> list[int]:
         spelt = self._spelling(word)

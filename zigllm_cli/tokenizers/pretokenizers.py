@@ -68,6 +68,11 @@ class PreTokenizer:
         return bool(parts & _CUTTING) and parts <= _CUTTING | _WITHIN_WORDS
 
     @cached_property
+    def cuts_behind_lines(self) -> bool:
+        """Whether a word always begins behind the last line end of some blanks, too."""
+        return self.cuts_before_spaces and set(self.patterns) <= _CUTTING_LINES | _WITHIN_WORDS
+
+    @cached_property
     def _cutters(self) -> list[Cutter]:
         return [cutter(pattern) for pattern in self.patterns]
 
@@ -249,6 +254,9 @@ _CUTTING = {
     *(_TEKKEN, _GPT4O, _GRANITE, _YOUTU, _KIMI_K2, _DEEPSEEK3, _SPARK2_5),
 }
 """Patterns that match at every space, and never from something visible on into a space."""
+
+_CUTTING_LINES = {_LLAMA3, _QWEN2, _QWEN35, _UFAKZEKA, _SEED_CODER, _KIMI_K2, _DEEPSEEK3}
+"""Those that match to the last line end of some blanks, and never beyond."""
 
 _WITHIN_WORDS = {
     *(r"\p{N}", r"\p{N}{1,3}", r"\p{N}+", _THREE_DIGITS, _HAN_AND_KANA, _YOUTU_SCRIPTS),

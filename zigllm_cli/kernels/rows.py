@@ -1,0 +1,244 @@
+"""Products row by row: one token (decode), or a few, for which each weight is still read once.
+
+Decode is a stream of memory: one contiguous run of rows per thread, every step of 256 weights
+unpacked in registers and multiplied with the activations' record, the cache line 4 KiB ahead
+asked for. Walking two neighbouring rows at once is three times slower: each is too short a
+stream.
+
+    args  0 weights                     1 bytes of a row
+          2 rows                        3 whole steps of 256 per row
+          4 blocks behind them          5 records of the activations
+          6 bytes from token to token   7 out (f32)
+          8 bytes from token to token   9 bias (f32 [rows]) or 0
+         10 whether to add to out      11 address of the number of tokens
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+
+from zigllm_cli.gguf.types import tensor_type
+from zigllm_cli.kernels.share import share
+from zigllm_cli.quants.layouts import LAYOUTS, STEP
+from zigllm_cli.quants.unpack import unpacking
+from zigllm_cli.simd import operators as operators
+from zigllm_cli.simd.arithmetic import lane_sum
+from zigllm_cli.simd.dot import build_dot4
+from zigllm_cli.simd.emit import call, emit, load, offset
+from zigllm_cli.simd.memory import load_f32, load_i64, prefetch, store_f32, store_i64, store_u8, load_u8
+from zigllm_cli.simd.tile import Tile, at, column_of, zero_tile
+from zigllm_cli.simd.vector import f32x16, i8x64, i32x16, u8x64
+
+PREFETCH = 4096
+"""Bytes ahead: worth 5 GB/s on one thread; 16 KiB ahead is too far for two."""
+
+
+def step_product(layout, columns):
+    """An operation: a step's unpacked weights times the records of `columns` tokens.
+
+    (sums tile, record, stride, w0..w3, scale per chain..., [minima]) -> sums tile
+    """
+    sums = Tile(f32x16, columns)
+    scales = [f32x16] * layout.chains
+    extra = [f32x16] if layout.minima else []
+
+    def build(b, acc, z, stride, *vectors):
+        weights, factors = vectors[:4], vectors[4:]
+        result = ir.Constant(sums.ir, ir.Undefined)
+        for j in range(columns):
+            total = _column(b, layout, b.extract_value(acc, j), at(b, z, stride, j), weights, factors)
+            result = b.insert_value(result, total, j)
+        return result
+
+    return emit(sums, sums, types.int64, types.int64, *[u8x64] * 4, *scales, *extra)(build)
+
+
+def _column(b, layout, total, z, weights, factors):
+    for chain in range(layout.chains):
+        if layout.offset:
+            dots = load(b, offset(b, z, layout.starts_at + 64 * chain), i32x16.ir)
+        else:
+            dots = ir.Constant(i32x16.ir, None)
+        for v in range(layout.vectors * chain, layout.vectors * (chain + 1)):
+            dots = build_dot4(b, dots, weights[v], load(b, offset(b, z, 64 * v), i8x64.ir))
+        x = load(b, offset(b, z, layout.scales_at + 64 * chain), f32x16.ir)
+        scale = b.fmul(factors[chain], x)
+        total = _fma(b, b.sitofp(dots, f32x16.ir), scale, total)
+    if layout.minima:
+        total = _fma(b, factors[-1], load(b, offset(b, z, layout.minima_at), f32x16.ir), total)
+    return total
+
+
+def _fma(b, x, y, z):
+    return call(b, "llvm.fma.v16f32", f32x16.ir, x, y, z)
+
+
+def step_of(name, columns):
+    """A Numba function (sums, weights' address, record's address, stride) -> sums."""
+    layout, unpack = LAYOUTS[name], unpacking(name)
+    product = step_product(layout, columns)
+    weights, scales = unpack.weights, unpack.scales
+    if layout.minima:
+        minima = unpack.minima
+
+        @njit(forceinline=True)
+        def step(acc, p, z, stride):
+            return product(acc, z, stride, *weights(p), *scales(p), minima(p))
+
+    else:
+
+        @njit(forceinline=True)
+        def step(acc, p, z, stride):
+            return product(acc, z, stride, *weights(p), *scales(p))
+
+    return step
+
+
+def store_sums(columns):
+    """An operation-like function: lane sums of a tile to out, with bias and what stood there."""
+    getters = [column_of(Tile(f32x16, columns), j) for j in range(columns)]
+
+    @njit(forceinline=True)
+    def store_one(out, add, bias, value):
+        if add:
+            value += load_f32(out)
+        store_f32(out, value + bias)
+
+    if columns == 1:
+        (first,) = getters
+
+        @njit(forceinline=True)
+        def store(acc, out, stride, add, bias):
+            store_one(out, add, bias, lane_sum(first(acc)))
+
+    elif columns == 2:
+        first, second = getters
+
+        @njit(forceinline=True)
+        def store(acc, out, stride, add, bias):
+            store_one(out, add, bias, lane_sum(first(acc)))
+            store_one(out + stride, add, bias, lane_sum(second(acc)))
+
+    else:
+        half = columns // 2
+        lower, upper = store_sums(half), store_sums(half)
+        low, high = _half(columns, 0), _half(columns, half)
+
+        @njit(forceinline=True)
+        def store(acc, out, stride, add, bias):
+            lower(low(acc), out, stride, add, bias)
+            upper(high(acc), out + half * stride, stride, add, bias)
+
+    return store
+
+
+def _half(columns, start):
+    whole, half = Tile(f32x16, columns), Tile(f32x16, columns // 2)
+
+    def build(b, tile):
+        value = ir.Constant(half.ir, ir.Undefined)
+        for j in range(columns // 2):
+            value = b.insert_value(value, b.extract_value(tile, start + j), j)
+        return value
+
+    return emit(half, whole)(build)
+
+
+def row_of(name, columns):
+    """A Numba function: one row of weights times `columns` tokens."""
+    layout, kind = LAYOUTS[name], tensor_type(name)
+    step, zeros, store = step_of(name, columns), zero_tile(f32x16, columns), store_sums(columns)
+    step_bytes = kind.block_bytes * (STEP // kind.block_size)
+    lines = (step_bytes + 63) // 64
+    record = layout.record
+    whole_blocks_only = kind.block_size == STEP
+    block_bytes = kind.block_bytes
+
+    @njit(forceinline=True)
+    def row(p, x, stride, steps, blocks, spare, out, out_stride, add, bias):
+        acc = zeros()
+        z = x
+        for _ in range(steps):
+            for line in range(lines):
+                prefetch(p + PREFETCH + 64 * line)
+            acc = step(acc, p, z, stride)
+            p += step_bytes
+            z += record
+        if not whole_blocks_only and blocks > 0:
+            copy_tail(p, spare, blocks * block_bytes, step_bytes)
+            acc = step(acc, spare, z, stride)
+        store(acc, out, out_stride, add, bias)
+
+    return row
+
+
+@njit
+def copy_tail(source, target, count, size):
+    """The last blocks of a row, filled up with zero blocks (whose scale is zero) to a step."""
+    for i in range(0, size - 7, 8):
+        store_i64(target + i, 0)
+    for i in range(size - size % 8, size):
+        store_u8(target + i, 0)
+    for i in range(count):
+        store_u8(target + i, load_u8(source + i))
+
+
+def build(name, few):
+    """The kernel for a weight type: for one token, or (`few`) for any small number."""
+    one = row_of(name, 1)
+    spare_for_tail = _spare()
+
+    @njit(error_model="numpy")
+    def product_of_one(args, thread, threads):
+        weights, row_bytes, rows = load_i64(args), load_i64(args + 8), load_i64(args + 16)
+        steps, blocks, x = load_i64(args + 24), load_i64(args + 32), load_i64(args + 40)
+        out, bias, add = load_i64(args + 56), load_i64(args + 72), load_i64(args + 80)
+        spare = spare_for_tail()
+        first, last = share(rows, 16, thread, threads)
+        for r in range(first, last):
+            b = load_f32(bias + 4 * r) if bias else np.float32(0)
+            one(weights + r * row_bytes, x, 0, steps, blocks, spare, out + 4 * r, 0, add, b)
+
+    if not few:
+        return product_of_one
+
+    two, four, eight = row_of(name, 2), row_of(name, 4), row_of(name, 8)
+
+    @njit(error_model="numpy")
+    def product_of_few(args, thread, threads):
+        weights, row_bytes, rows = load_i64(args), load_i64(args + 8), load_i64(args + 16)
+        steps, blocks, stride = load_i64(args + 24), load_i64(args + 32), load_i64(args + 48)
+        out_stride, bias, add = load_i64(args + 64), load_i64(args + 72), load_i64(args + 80)
+        tokens = load_i64(load_i64(args + 88))
+        spare = spare_for_tail()
+        first, last = share(rows, 16, thread, threads)
+        for r in range(first, last):
+            b = load_f32(bias + 4 * r) if bias else np.float32(0)
+            p = weights + r * row_bytes
+            x, out = load_i64(args + 40), load_i64(args + 56) + 4 * r
+            left = tokens
+            while left >= 8:
+                eight(p, x, stride, steps, blocks, spare, out, out_stride, add, b)
+                x, out, left = x + 8 * stride, out + 8 * out_stride, left - 8
+            if left >= 4:
+                four(p, x, stride, steps, blocks, spare, out, out_stride, add, b)
+                x, out, left = x + 4 * stride, out + 4 * out_stride, left - 4
+            if left >= 2:
+                two(p, x, stride, steps, blocks, spare, out, out_stride, add, b)
+                x, out, left = x + 2 * stride, out + 2 * out_stride, left - 2
+            if left:
+                one(p, x, stride, steps, blocks, spare, out, out_stride, add, b)
+
+    return product_of_few
+
+
+def _spare():
+    """An operation: the address of room on the stack for a step of any type."""
+    room = ir.ArrayType(ir.IntType(8), 4096)
+
+    def build(b):
+        with b.goto_entry_block():
+            space = b.alloca(room)
+        return b.ptrtoint(space, ir.IntType(64))
+
+    return emit(types.int64)(build)

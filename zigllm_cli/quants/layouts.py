@@ -1,0 +1,120 @@
+"""How each quantised type falls out of its unpack, and so how it wants the activations.
+
+A product works in steps of 256 weights. A type's `weights(p)` returns them as four vectors of
+64 bytes in whatever order its bits make cheap; the activations, which are quantised once per
+product, are written in that same order, so that no shuffle ever aligns the two. `dot4` adds
+groups of four bytes to one of 16 lanes; vectors that share the meaning of their lanes (a
+*chain*) are added into one accumulator before the scales are applied.
+
+    chains = 1:  w0 w1 w2 w3 -> one accumulator,   scales s0
+    chains = 2:  w0 w1 | w2 w3 -> two,             scales s0 s1
+    chains = 4:  w0 | w1 | w2 | w3 -> four,        scales s0 s1 s2 s3
+
+This module knows no arithmetic and imports no Numba: a plan needs only it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+STEP = 256
+"""Weights per step, whatever the block size of the type."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The shape of one type's unpacked step and of the activations' record that meets it.
+
+    Attributes:
+        order: order[64 * vector + byte] is the place in the step of the weight in that byte.
+        chains: accumulators per step (1, 2 or 4).
+        group: weights that share a scale (16 or 32).
+        offset: what `weights` adds to make them unsigned; the dot starts at -offset * sum(x).
+        minima: for each of the 16 lanes of `minima(p)`, the group of activations whose sum it
+            multiplies (in the step's natural order), -1 for none. Empty: the type has none.
+        minima_group: activations per such group (16 or 32).
+    """
+
+    order: tuple[int, ...]
+    chains: int
+    group: int
+    offset: int = 0
+    minima: tuple[int, ...] = ()
+    minima_group: int = 32
+
+    @property
+    def vectors(self) -> int:
+        """Vectors per chain."""
+        return 4 // self.chains
+
+    @property
+    def lanes(self) -> int:
+        """Lanes that share a scale, next to each other."""
+        return self.group // (4 * self.vectors)
+
+    @property
+    def groups(self) -> int:
+        """Scales per step."""
+        return STEP // self.group
+
+    @cached_property
+    def lane_groups(self) -> tuple[tuple[int, ...], ...]:
+        """For each chain and lane, which group of 32 activations its bytes come from."""
+        first = [[self.order[64 * self.vectors * c + 4 * n] for n in range(16)] for c in range(self.chains)]
+        return tuple(tuple(place // 32 for place in lanes) for lanes in first)
+
+    # The record of 256 activations: bytes, then per chain 16 scales, 16 starts, then the minima.
+    @property
+    def scales_at(self) -> int:
+        """Byte of a record where the activations' scales stand: f32 [chains, 16]."""
+        return STEP
+
+    @property
+    def starts_at(self) -> int:
+        """Byte where the dots' starts stand: i32 [chains, 16], if `offset`.
+
+        The whole start of a group stands in its first lane, zeros in its others.
+        """
+        return self.scales_at + 64 * self.chains
+
+    @property
+    def minima_at(self) -> int:
+        """Byte where -scale * sum of the minima's groups stand: f32 [16], if `minima`."""
+        return self.starts_at + (64 * self.chains if self.offset else 0)
+
+    @property
+    def record(self) -> int:
+        """Bytes of a record."""
+        return self.minima_at + (64 if self.minima else 0)
+
+
+def _halves_of_four_blocks() -> tuple[int, ...]:
+    """Blocks of 32 as 16 bytes of two nibbles, four blocks a vector: low halves, high halves."""
+    return tuple(
+        32 * (4 * chain + byte // 16) + 16 * high + byte % 16
+        for chain in range(2)
+        for high in range(2)
+        for byte in range(64)
+    )
+
+
+def _q4_k() -> tuple[int, ...]:
+    """Even sub-blocks (low nibbles) then odd ones, four lanes each, 16 weights a vector."""
+    return tuple(
+        32 * (2 * (byte // 16) + odd) + 16 * half + byte % 16
+        for odd in range(2)
+        for half in range(2)
+        for byte in range(64)
+    )
+
+
+NATURAL = tuple(range(STEP))
+HALVES = _halves_of_four_blocks()
+
+LAYOUTS: dict[str, Layout] = {
+    "Q4_0": Layout(HALVES, chains=2, group=32, offset=8),
+    "Q8_0": Layout(NATURAL, chains=4, group=32, offset=128),
+    "Q4_K": Layout(_q4_k(), chains=2, group=32, minima=(-1,) * 8 + tuple(range(8))),
+}
+"""By ggml name."""
