@@ -25,7 +25,16 @@ from zigllm_cli.simd import operators as operators
 from zigllm_cli.simd.arithmetic import lane_sum
 from zigllm_cli.simd.dot import build_dot4
 from zigllm_cli.simd.emit import call, emit, load, offset
-from zigllm_cli.simd.memory import load_f32, load_i64, prefetch, store_f32, store_i64, store_u8, load_u8
+from zigllm_cli.simd.memory import (
+    load_f32,
+    load_i64,
+    load_u8,
+    prefetch,
+    stack_room,
+    store_f32,
+    store_i64,
+    store_u8,
+)
 from zigllm_cli.simd.tile import Tile, at, column_of, zero_tile
 from zigllm_cli.simd.vector import f32x16, i8x64, i32x16, u8x64
 
@@ -172,6 +181,10 @@ def row_of(name, columns):
     return row
 
 
+spare_room = stack_room(4096)
+"""An operation: the address of room for a step of any type."""
+
+
 @njit
 def copy_tail(source, target, count, size):
     """The last blocks of a row, filled up with zero blocks (whose scale is zero) to a step."""
@@ -186,14 +199,13 @@ def copy_tail(source, target, count, size):
 def build(name, few):
     """The kernel for a weight type: for one token, or (`few`) for any small number."""
     one = row_of(name, 1)
-    spare_for_tail = _spare()
 
     @njit(error_model="numpy")
     def product_of_one(args, thread, threads):
         weights, row_bytes, rows = load_i64(args), load_i64(args + 8), load_i64(args + 16)
         steps, blocks, x = load_i64(args + 24), load_i64(args + 32), load_i64(args + 40)
         out, bias, add = load_i64(args + 56), load_i64(args + 72), load_i64(args + 80)
-        spare = spare_for_tail()
+        spare = spare_room()
         first, last = share(rows, 16, thread, threads)
         for r in range(first, last):
             b = load_f32(bias + 4 * r) if bias else np.float32(0)
@@ -210,7 +222,7 @@ def build(name, few):
         steps, blocks, stride = load_i64(args + 24), load_i64(args + 32), load_i64(args + 48)
         out_stride, bias, add = load_i64(args + 64), load_i64(args + 72), load_i64(args + 80)
         tokens = load_i64(load_i64(args + 88))
-        spare = spare_for_tail()
+        spare = spare_room()
         first, last = share(rows, 16, thread, threads)
         for r in range(first, last):
             b = load_f32(bias + 4 * r) if bias else np.float32(0)
@@ -230,15 +242,3 @@ def build(name, few):
                 one(p, x, stride, steps, blocks, spare, out, out_stride, add, b)
 
     return product_of_few
-
-
-def _spare():
-    """An operation: the address of room on the stack for a step of any type."""
-    room = ir.ArrayType(ir.IntType(8), 4096)
-
-    def build(b):
-        with b.goto_entry_block():
-            space = b.alloca(room)
-        return b.ptrtoint(space, ir.IntType(64))
-
-    return emit(types.int64)(build)

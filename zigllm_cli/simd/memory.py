@@ -222,6 +222,18 @@ def _bits(vec: Vec) -> int:
     return {"8": 8, "6": 16, "2": 32, "4": 64}[vec.element[-1]]
 
 
+def stack_room(size: int) -> Any:
+    """An operation without arguments: the address of `size` bytes on the stack, 64-aligned."""
+
+    def room(b: Any) -> Any:
+        with b.goto_entry_block():
+            space = b.alloca(ir.ArrayType(I8, size))
+            space.align = 64
+        return b.ptrtoint(space, I64)
+
+    return emit(types.int64)(room)
+
+
 @emit(types.void, address)
 def prefetch(b: Any, p: Any) -> None:
     """Ask for the cache line at an address, which need not be mapped."""

@@ -118,22 +118,14 @@ def tile_load(vec: Vec, columns: int) -> Any:
     return emit(tile, types.intp, types.intp)(build)
 
 
-@emit_for(Tile)
-def transpose(tile: Tile) -> Any:
-    """16 vectors of 16 32-bit lanes, rows and columns exchanged."""
-    assert tile.columns == 16 and tile.vec.lanes == 16, "transpose takes 16 x 16"
-
-    def build(b: Any, t: Any) -> Any:
-        rows = [b.extract_value(t, j) for j in range(16)]
-        for span in (1, 2, 4, 8):  # exchange bit by bit of the two indices
-            for i in range(16):
-                if i & span:
-                    continue
+def transposed(b: Any, rows: list[ir.Value]) -> list[ir.Value]:
+    """IR: 16 vectors of 16 32-bit lanes, rows and columns exchanged, bit by bit of the indices."""
+    rows = list(rows)
+    for span in (1, 2, 4, 8):
+        low = [lane if not lane & span else 16 + lane - span for lane in range(16)]
+        high = [lane + span if not lane & span else 16 + lane for lane in range(16)]
+        for i in range(16):
+            if not i & span:
                 x, y = rows[i], rows[i | span]
-                low = [lane if not lane & span else 16 + lane - span for lane in range(16)]
-                high = [lane + span if not lane & span else 16 + lane for lane in range(16)]
                 rows[i], rows[i | span] = shuffle(b, x, y, low), shuffle(b, x, y, high)
-        return _columns(b, tile, lambda j: rows[j])
-
-    return tile, build
-
+    return rows
