@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
 
-from zigllm_cli.simd.emit import call, emit
+from zigllm_cli.simd.emit import call, emit, shuffle
 from zigllm_cli.simd.isa import current
 from zigllm_cli.simd.vector import I8, I64, u8x16, u8x64
 
@@ -38,3 +39,25 @@ def multishift_u8x64(b: Any, control: Any, data: Any) -> Any:
     if current().name == "avx512":
         return call(b, "llvm.x86.avx512.pmultishift.qb.512", u8x64.ir, control, data)
     return _portable(b, control, data)
+
+
+def bit_windows(starts: Sequence[int]) -> Any:
+    """An operation (v): byte i is the eight bits from bit starts[i] of v's i//8-th 64-bit part.
+
+    The multishift with constant starts (0..63; past the end it goes on at bit 0), which takes
+    few instructions everywhere: without one of its own, two bytes are shifted as a word.
+    """
+    if current().name == "avx512":
+        control = u8x64.constant(starts)
+        name = "llvm.x86.avx512.pmultishift.qb.512"
+        return emit(u8x64, u8x64)(lambda b, v: call(b, name, u8x64.ir, control, v))
+
+    words = ir.VectorType(ir.IntType(16), 64)
+    picks = [8 * (i // 8) + (s // 8 + k) % 8 for i, s in enumerate(starts) for k in range(2)]
+    shifts = ir.Constant(words, [ir.Constant(words.element, s % 8) for s in starts])
+
+    def build(b: Any, v: Any) -> Any:
+        pairs = b.bitcast(shuffle(b, v, v, picks), words)
+        return b.trunc(b.lshr(pairs, shifts), u8x64.ir)
+
+    return emit(u8x64, u8x64)(build)

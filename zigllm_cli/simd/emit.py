@@ -117,3 +117,18 @@ def joined(b: Any, parts: Sequence[ir.Value]) -> ir.Value:
         pairs = zip(parts[::2], parts[1::2], strict=True)
         parts = [shuffle(b, x, y, range(count)) for x, y in pairs]
     return parts[0]
+
+
+def first_lanes_of(b: Any, count: ir.Value, lanes: int) -> ir.Value:
+    """IR: the mask of the first `count` lanes."""
+    numbers = ir.Constant(ir.VectorType(I64, lanes), [ir.Constant(I64, i) for i in range(lanes)])
+    return b.icmp_signed("<", numbers, broadcast(b, count, lanes))
+
+
+def masked_load(b: Any, address: ir.Value, kind: ir.VectorType, mask: ir.Value) -> ir.Value:
+    """IR: the lanes that the mask marks from memory, zeros elsewhere; nothing else is touched."""
+    element = kind.element
+    letter = {"half": "f16", "float": "f32", "double": "f64"}.get(str(element), str(element))
+    name = f"llvm.masked.load.v{kind.count}{letter}.p0"
+    pointer = b.inttoptr(address, kind.as_pointer())
+    return call(b, name, kind, pointer, ir.Constant(I32, 1), mask, ir.Constant(kind, None))

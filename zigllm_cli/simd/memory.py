@@ -13,8 +13,10 @@ from zigllm_cli.simd.emit import (
     call,
     emit,
     emit_for,
+    first_lanes_of,
     joined,
     load,
+    masked_load,
     offset,
     shuffle,
     store,
@@ -205,21 +207,10 @@ def masked_loader(vec: Vec) -> Any:
     """An operation (address, n): the first n lanes from memory, zeros behind, n of 0..lanes."""
 
     def load_first(b: Any, p: Any, count: Any) -> Any:
-        lanes = ir.Constant(
-            ir.VectorType(I64, vec.lanes), [ir.Constant(I64, i) for i in range(vec.lanes)]
-        )
-        mask = b.icmp_signed("<", lanes, broadcast(b, count, vec.lanes))
-        pointer = b.inttoptr(p, vec.ir.as_pointer())
-        name = f"llvm.masked.load.v{vec.lanes}{'f' if vec.is_float else 'i'}{_bits(vec)}.p0"
-        blank = vec.constant([0] * vec.lanes)
-        return call(b, name, vec.ir, pointer, ir.Constant(I32, 1), mask, blank)
+        return masked_load(b, p, vec.ir, first_lanes_of(b, count, vec.lanes))
 
     load_first.__name__ = f"load_first_{vec.name}"
     return emit(vec, address, types.int64)(load_first)
-
-
-def _bits(vec: Vec) -> int:
-    return {"8": 8, "6": 16, "2": 32, "4": 64}[vec.element[-1]]
 
 
 def stack_room(size: int) -> Any:

@@ -1,0 +1,153 @@
+"""Products of many tokens with weights that are floats: a tile of rows x tokens of float32.
+
+Sixteen rows are widened and transposed into a panel [value][16 rows], `BLOCK` values at a time so
+that two panels and the sums of all tokens stay in the second-level cache.
+
+    args as in `float_rows`, and
+         12 room for panels and sums   13 bytes of it per thread
+"""
+
+from llvmlite import ir
+from numba import njit, types
+
+from zigllm_cli.kernels.float_rows import BYTES, stored_kind, widened
+from zigllm_cli.kernels.panels import tile_writer
+from zigllm_cli.simd import operators as operators
+from zigllm_cli.simd.emit import (
+    broadcast,
+    call,
+    emit,
+    first_lanes_of,
+    load,
+    masked_load,
+    offset,
+    store,
+)
+from zigllm_cli.simd.isa import current
+from zigllm_cli.simd.memory import load_i64
+from zigllm_cli.simd.tile import Tile, tile_load, tile_store, transposed, zero_tile
+from zigllm_cli.simd.vector import F32, f32x16, i32x16
+
+ROWS = 16
+BLOCK = 512
+"""Values of a row per pass: two panels are 64 KiB."""
+
+TILES: dict[str, tuple[int, int]] = {"avx512": (2, 12), "neon": (1, 6)}
+"""(panels, columns) of a register tile."""
+
+
+def tile_shape():
+    """Panels and columns of the tile on this instruction set."""
+    return TILES.get(current().name, (1, 4))
+
+
+def room_bytes(tokens):
+    """Bytes that a thread needs for so many tokens."""
+    panels, columns = 2, 12
+    return 4 * ROWS * panels * (BLOCK + tokens + columns)
+
+
+def build(name):
+    """The kernel for a float type."""
+    panels, columns = tile_shape()
+    pack, multiply = pack_panel(name), tile_product(panels, columns)
+    write, zeros = tile_writer(panels, columns), zero_tile(f32x16, panels * columns)
+    restore = tile_load(f32x16, panels * columns)
+    size, width, panel_size = BYTES[name], ROWS * panels, 4 * ROWS * BLOCK
+    tile_bytes = 64 * panels * columns
+
+    @njit(error_model="numpy")
+    def product_of_many(args, thread, threads):
+        weights, row_bytes, rows = load_i64(args), load_i64(args + 8), load_i64(args + 16)
+        values, stride, out_stride = load_i64(args + 24), load_i64(args + 48), load_i64(args + 64)
+        bias, add, tokens = load_i64(args + 72), load_i64(args + 80), load_i64(load_i64(args + 88))
+        room = load_i64(args + 96) + thread * load_i64(args + 104)
+        for tile in range(thread, (rows + width - 1) // width, threads):
+            row = tile * width
+            for start in range(0, values, BLOCK):
+                count = min(BLOCK, values - start)
+                for n in range(panels):
+                    for_rows = weights + start * size
+                    pack(for_rows, row_bytes, row + n * ROWS, rows, count, room + n * panel_size)
+                saved = room + panels * panel_size
+                x, out, left = load_i64(args + 40) + 4 * start, load_i64(args + 56) + 4 * row, tokens
+                while left > 0:
+                    sums = restore(saved, 64) if start else zeros()
+                    spare = max(columns - left, 0)
+                    sums = multiply(sums, room, x, stride, count, columns - 1 - spare)
+                    if start + count == values:
+                        write(sums, out, out_stride, row, rows, min(left, columns), bias, add)
+                    else:
+                        tile_store(saved, 64, sums)
+                    x, out = x + columns * stride, out + columns * out_stride
+                    left, saved = left - columns, saved + tile_bytes
+
+    return product_of_many
+
+
+def pack_panel(name):
+    """A Numba function: 16 rows of `count` values to a panel, rows past the end as the last one."""
+    size = BYTES[name]
+    turn, turn_last = _turn(name, masked=False), _turn(name, masked=True)
+
+    @njit
+    def pack(weights, row_bytes, first, rows, count, panel):
+        room = min(rows - first, ROWS)
+        base = weights + min(first, rows - 1) * row_bytes
+        last = max(room - 1, 0)
+        for i in range(0, count - 15, 16):
+            turn(base + i * size, row_bytes, last, panel + 64 * i, 16)
+        if count % 16:
+            i = count - count % 16
+            turn_last(base + i * size, row_bytes, last, panel + 64 * i, count % 16)
+
+    return pack
+
+
+def _turn(name, masked):
+    def build_turn(b, p, row_bytes, last, panel, count):
+        rows = []
+        for j in range(ROWS):
+            row = ir.Constant(p.type, j)
+            row = b.select(b.icmp_signed("<", row, last), row, last)
+            address = b.add(p, b.mul(row, row_bytes))
+            if masked:
+                bits = masked_load(b, address, stored_kind(name), first_lanes_of(b, count, 16))
+            else:
+                bits = load(b, address, stored_kind(name))
+            rows.append(b.bitcast(widened(b, name, bits), i32x16.ir))
+        for lane, column in enumerate(transposed(b, rows)):
+            store(b, offset(b, panel, 64 * lane), column, 64)
+
+    return emit(types.void, *[types.int64] * 5)(build_turn)
+
+
+def tile_product(panels, columns):
+    """A Numba function: sums of the tile, gone on with `count` values.
+
+    (sums, panels, x, bytes from token to token, count, last token that exists). Columns past it
+    repeat it: nothing is read that is not there.
+    """
+    tile = Tile(f32x16, panels * columns)
+
+    def build_step(b, sums, panel, x, stride, last):
+        ws = [load(b, offset(b, panel, 4 * ROWS * BLOCK * p), f32x16.ir, 64) for p in range(panels)]
+        for j in range(columns):
+            number = ir.Constant(last.type, j)
+            token = b.select(b.icmp_signed("<", number, last), number, last)
+            each = broadcast(b, load(b, b.add(x, b.mul(stride, token)), F32), 16)
+            for p in range(panels):
+                k = p * columns + j
+                total = call(b, "llvm.fma.v16f32", f32x16.ir, ws[p], each, b.extract_value(sums, k))
+                sums = b.insert_value(sums, total, k)
+        return sums
+
+    step = emit(tile, tile, *[types.int64] * 4)(build_step)
+
+    @njit
+    def multiply(sums, panel, x, stride, count, last):
+        for i in range(count):
+            sums = step(sums, panel + 64 * i, x + 4 * i, stride, last)
+        return sums
+
+    return multiply
