@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from zigllm_cli.errors import UsageError
 from zigllm_cli.gguf import GGUFFile, TensorType, tensor_type
 from zigllm_cli.inspection.hyper import Hyperparameters
-from zigllm_cli.inspection.machine import machine_memory
+from zigllm_cli.machine import machine_memory
 
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0")
 """Types of the cache that are compared when none is asked for."""

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
+from numba import types
 
 from zigllm_cli.simd.emit import call, emit, load, offset, store
 from zigllm_cli.simd.isa import current
@@ -88,7 +89,9 @@ def _permute(b: Any, kind: str, rows: Sequence[ir.Value], index: ir.Value) -> li
 
 
 def look_up_words(name: str, table: Sequence[int]) -> Any:
-    """An operation (index u16x32): words of a table of 2^n; higher bits of an index are ignored.
+    """An operation (index u8x64): each 16-bit index replaced by its word of a table of 2^n.
+
+    Bits of an index above the n-th are ignored.
 
     Args:
         name: of the table, for the object code.
@@ -96,23 +99,24 @@ def look_up_words(name: str, table: Sequence[int]) -> Any:
     """
     bits = len(table).bit_length() - 1
 
-    def by_permutes(b: Any, index: Any) -> Any:
-        masks = []
+    def by_permutes(b: Any, v: Any) -> Any:
+        index, masks = b.bitcast(v, u16x32.ir), []
         for bit in range(6, bits):
             one = u16x32.constant([1 << bit] * 32)
             masks.append(b.icmp_unsigned("!=", b.and_(index, one), u16x32.constant([0] * 32)))
-        return _tree(b, _permute(b, "hi", _rows(b, name, table, u16x32), index), masks)
+        found = _permute(b, "hi", _rows(b, name, table, u16x32), index)
+        return b.bitcast(_tree(b, found, masks), u8x64.ir)
 
-    def by_reads(b: Any, index: Any) -> Any:
+    def by_reads(b: Any, v: Any) -> Any:
         base = table_address(b, name, I16, table)
-        low = b.and_(index, u16x32.constant([len(table) - 1] * 32))
+        low = b.and_(b.bitcast(v, u16x32.ir), u16x32.constant([len(table) - 1] * 32))
         result = ir.Constant(u16x32.ir, ir.Undefined)
         for i in range(32):
             entry = _entry(b, base, low, i, I16)
             result = b.insert_element(result, entry, ir.Constant(I32, i))
-        return result
+        return b.bitcast(result, u8x64.ir)
 
-    return emit(u16x32, u16x32)(by_permutes if current().name == "avx512" else by_reads)
+    return emit(u8x64, u8x64)(by_permutes if current().name == "avx512" else by_reads)
 
 
 def _entry(b: Any, base: ir.Value, index: ir.Value, lane: int, kind: ir.IntType) -> ir.Value:
@@ -155,7 +159,7 @@ def look_up_planes(name: str, table: Sequence[int]) -> Any:
 
 
 def look_up_octets(name: str, table: Sequence[int], slots: Sequence[int]) -> Any:
-    """An operation (index u16x32): 32 entries of eight bytes, read from a table in memory.
+    """An operation (index u8x64): entries of eight bytes for 32 indices of 16 bits.
 
     The indices go through the stack: 32 loads of theirs and 32 of the entries, which is faster
     than taking the indices out of a register, and for 2048 entries faster than 64 permutes.
@@ -169,7 +173,7 @@ def look_up_octets(name: str, table: Sequence[int], slots: Sequence[int]) -> Any
     def build(b: Any, index: Any) -> Any:
         base = table_address(b, name, I64, table)
         with b.goto_entry_block():
-            room = b.alloca(u16x32.ir)
+            room = b.alloca(u8x64.ir)
             room.align = 64
         # the assembler's empty line hides the address, or LLVM would undo the detour
         address = b.ptrtoint(room, I64)
@@ -182,7 +186,7 @@ def look_up_octets(name: str, table: Sequence[int], slots: Sequence[int]) -> Any
             result = b.insert_value(result, part, v)
         return result
 
-    return emit(four_vectors, u16x32)(build)
+    return emit(four_vectors, u8x64)(build)
 
 
 def _eight_entries(b: Any, base: ir.Value, places: ir.Value, slots: Sequence[int]) -> ir.Value:
@@ -214,3 +218,13 @@ def ramp(first: float, step: float, bits: int) -> Any:
     return emit(f32x16, u8x64)(by_permute if current().name == "avx512" else by_arithmetic)
 
 
+
+
+def load_widened(count: int, bits: int, wide: int) -> Any:
+    """An operation (address): `count` integers of `bits`, zero-extended to `wide` bits each."""
+
+    def build(b: Any, p: Any) -> Any:
+        narrow = load(b, p, ir.VectorType(ir.IntType(bits), count))
+        return b.bitcast(b.zext(narrow, ir.VectorType(ir.IntType(wide), count)), u8x64.ir)
+
+    return emit(u8x64, types.intp)(build)

@@ -213,3 +213,9 @@ def load_f16x16(b: Any, p: Any) -> Any:
 def as_u32x16(b: Any, v: Any) -> Any:
     """The same bits, read as unsigned."""
     return v
+
+
+@emit(f32x16, types.int64)
+def f16_bits_everywhere(b: Any, bits: Any) -> Any:
+    """The half float whose bits these are, in every lane."""
+    return half_to_float(b, broadcast(b, b.trunc(bits, I16), 16))

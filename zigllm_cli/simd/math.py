@@ -170,18 +170,6 @@ sqrt_half, gelu_cubic = fill(f32x16, 0.70710678118654752), fill(f32x16, 0.044715
 sqrt_two_over_pi = fill(f32x16, 0.79788456080286536)
 
 
-sqrt_half, gelu_cubic = fill(f32x16, 0.70710678118654752), fill(f32x16, 0.044715)
-sqrt_two_over_pi = fill(f32x16, 0.79788456080286536)
-
-
-@njit(forceinline=True)
-def erf(x):  # type: ignore[no-untyped-def]
-    """The error function."""
-    y = maximum(zero() - erf_limit(), minimum(erf_limit(), x))
-    square = y * y
-    return y * erf_numerator(square) / erf_denominator(square)
-
-
 @njit(forceinline=True)
 def gelu_erf(x):  # type: ignore[no-untyped-def]
     """x * (1 + erf(x / sqrt 2)) / 2: the Gaussian error linear unit as defined."""

@@ -213,6 +213,20 @@ def masked_loader(vec: Vec) -> Any:
     return emit(vec, address, types.int64)(load_first)
 
 
+def masked_storer(vec: Vec) -> Any:
+    """An operation (address, vector, n): store its first n lanes, n of 0..lanes."""
+
+    def store_first(b: Any, p: Any, v: Any, count: Any) -> None:
+        letter = f"f{vec.element[1:]}" if vec.is_float else f"i{vec.element[1:]}"
+        name = f"llvm.masked.store.v{vec.lanes}{letter}.p0"
+        pointer = b.inttoptr(p, vec.ir.as_pointer())
+        mask = first_lanes_of(b, count, vec.lanes)
+        call(b, name, ir.VoidType(), v, pointer, ir.Constant(I32, 1), mask)
+
+    store_first.__name__ = f"store_first_{vec.name}"
+    return emit(types.void, address, vec, types.int64)(store_first)
+
+
 def stack_room(size: int) -> Any:
     """An operation without arguments: the address of `size` bytes on the stack, 64-aligned."""
 

@@ -19,3 +19,13 @@ def machine_memory() -> tuple[int | None, int | None]:
         with contextlib.suppress(OSError, ValueError):
             found["MemTotal"] = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return found.get("MemTotal"), found.get("MemAvailable")
+
+
+def memory_limit() -> int | None:
+    """Bytes that this process could have: the machine's memory, or its control group's less."""
+    total, _ = machine_memory()
+    limits = [total] if total else []
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):
+            limits.append(int((Path("/sys/fs/cgroup") / name).read_text("ascii")))
+    return min(limits, default=None)

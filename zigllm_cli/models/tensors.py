@@ -1,0 +1,68 @@
+"""Tensors by name, with the shape that the model wants of them."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zigllm_cli.errors import InputError, UnsupportedError
+from zigllm_cli.gguf import GGUFFile
+from zigllm_cli.gguf.model_file import Tensor
+from zigllm_cli.plan.operations import Vector, Weight
+from zigllm_cli.quants import dequantize
+from zigllm_cli.quants.layouts import LAYOUTS
+
+FLOATS = ("F32", "F16", "BF16")
+
+
+class Tensors:
+    """The tensors of a file, checked as they are asked for.
+
+    Args:
+        file: the opened model.
+        data: where a tensor's bytes stand, if not in the map.
+    """
+
+    def __init__(self, file: GGUFFile) -> None:
+        if file.byte_order != "<" or sys.byteorder != "little":
+            raise UnsupportedError("only little-endian files can be run, on little-endian machines")
+        self.file = file
+
+    def has(self, name: str) -> bool:
+        """Whether the file has a tensor of this name."""
+        return name in self.file.tensors
+
+    def _tensor(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        if name not in self.file.tensors:
+            raise InputError(f"tensor {name} is missing")
+        tensor = self.file.tensors[name]
+        if tensor.shape != shape:
+            wanted = " x ".join(map(str, shape))
+            given = " x ".join(map(str, tensor.shape))
+            raise InputError(f"tensor {name} has shape {given}: the metadata asks for {wanted}")
+        return tensor
+
+    def matrix(self, name: str, rows: int, columns: int) -> Weight:
+        """A matrix [rows, columns] as it stands in the file."""
+        tensor = self._tensor(name, (columns, rows))
+        kind = tensor.type.name
+        if kind not in FLOATS and kind not in LAYOUTS:
+            raise UnsupportedError(f"tensor {name} is of type {kind}, which cannot be multiplied")
+        data = tensor.numpy().reshape(rows, -1)
+        return Weight(name, kind, rows, columns, data)
+
+    def vector(self, name: str, length: int) -> Vector:
+        """A vector as float32."""
+        tensor = self._tensor(name, (length,))
+        return _floats(tensor, length)
+
+    def optional_vector(self, name: str, length: int) -> Vector | None:
+        """A vector, or None where the file has none of this name."""
+        return self.vector(name, length) if self.has(name) else None
+
+
+def _floats(tensor: Tensor, length: int) -> NDArray[np.float32]:
+    values = dequantize(tensor.numpy().reshape(1, -1), tensor.type.name, length)
+    return np.ascontiguousarray(values.reshape(-1))

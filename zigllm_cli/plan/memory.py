@@ -1,0 +1,53 @@
+"""Memory of a plan: buffers for values and records, aligned, touched only as far as used."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+ALIGNMENT = 64
+
+PAD = 16
+"""Tokens beyond the batch for which there is room: a register tile may run over its end."""
+
+Bytes = NDArray[np.uint8]
+
+
+def aligned(size: int) -> Bytes:
+    """Bytes from a fresh mapping (not committed before they are touched), 64-byte aligned."""
+    block = np.empty(size + ALIGNMENT, np.uint8)
+    start = -block.ctypes.data % ALIGNMENT
+    return block[start : start + size]
+
+
+def address(array: NDArray[np.generic]) -> int:
+    """Where an array's first element stands."""
+    return int(array.__array_interface__["data"][0])
+
+
+class Buffers:
+    """Memory by name, as large as the largest request of that name."""
+
+    def __init__(self) -> None:
+        self._sizes: dict[str, int] = {}
+        self._blocks: dict[str, Bytes] = {}
+
+    def reserve(self, name: str, size: int) -> None:
+        """Ask for at least `size` bytes under a name, before any address is taken."""
+        assert name not in self._blocks or size <= len(self._blocks[name]), name
+        self._sizes[name] = max(size, self._sizes.get(name, 0))
+
+    def block(self, name: str) -> Bytes:
+        """The bytes of a name."""
+        if name not in self._blocks:
+            self._blocks[name] = aligned(self._sizes[name])
+        return self._blocks[name]
+
+    def address(self, name: str) -> int:
+        """The address of a name's bytes."""
+        return address(self.block(name))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes reserved in all."""
+        return sum(self._sizes.values())
