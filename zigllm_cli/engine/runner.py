@@ -107,7 +107,7 @@ class Runner:
         plan = self.model.plan(self.context)
         self.plan = plan
         self.lowering = Lowering(plan, self.cache, self.batch, self.threads)
-        self._tables: dict[tuple[Mode, Mode], Table] = {}
+        self._tables: dict[tuple[Mode, Mode | None], Table] = {}
         self._ids, self._positions, self._slots, self._ends, self._chosen = (
             np.zeros(self.batch, np.int64) for _ in range(5)
         )
@@ -131,7 +131,11 @@ class Runner:
     def memory(self) -> dict[str, int]:
         """Bytes by use: weights in the file, cache at full context, buffers."""
         weights = sum(tensor.nbytes for tensor in self.file.tensors.values())
-        return {"weights": weights, "cache": self.cache.nbytes, "buffers": self.lowering.buffers.nbytes}
+        return {
+            "weights": weights,
+            "cache": self.cache.nbytes,
+            "buffers": self.lowering.buffers.nbytes,
+        }
 
     # -------------------------------------------------------------- steps
 
@@ -171,7 +175,7 @@ class Runner:
         table = self._load(batch, first, last, chosen)
         self.workers.run(memory_address(table.rows), len(table.calls))
         self.cache.extend(batch.sequences[first:last], batch.positions[first:last])
-        return self._logits(len(chosen)) if count else np.empty((0, self.vocabulary), np.float32)
+        return self._logits(len(chosen))
 
     def _load(self, batch: Batch, first: int, last: int, chosen: list[int]) -> Table:
         """Fill the state for a step and choose the table that fits it."""
@@ -184,10 +188,11 @@ class Runner:
         state, head = self.lowering.state, self.lowering.head_state
         state[words.TOKENS], state[words.OUTPUTS] = count, len(chosen)
         head[words.TOKENS] = len(chosen)
+        table = self._table(Mode.of(count), Mode.of(len(chosen)) if chosen else None)
         self.lowering.rope.fill(int(self._positions[:count].max()) + 1)
-        return self._table(Mode.of(count), Mode.of(max(len(chosen), 1)))
+        return table
 
-    def _table(self, mode: Mode, head_mode: Mode) -> Table:
+    def _table(self, mode: Mode, head_mode: Mode | None) -> Table:
         if (mode, head_mode) not in self._tables:
             calls = self.lowering.lower(mode, head_mode)
             compile_missing([call.kernel for call in calls], self._progress)
@@ -196,6 +201,8 @@ class Runner:
 
     def _logits(self, count: int) -> Floats:
         assert self.plan.logits is not None
+        if not count:
+            return np.empty((0, self.vocabulary), np.float32)
         block = self.lowering.buffers.block(self.plan.logits.name)
         rows = block[: 4 * self.vocabulary * count].view(np.float32)
         return rows.reshape(count, self.vocabulary).copy()

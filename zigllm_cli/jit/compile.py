@@ -17,10 +17,12 @@ def object_code(function: Any, symbol: str) -> bytes:
         function: an `njit` dispatcher that cannot raise (`error_model="numpy"`, no arrays).
         symbol: the name of the C function in the object file.
     """
+    import llvmlite.binding as llvm
     from llvmlite import ir
     from numba import types
     from numba.core.compiler_lock import global_compiler_lock
 
+    llvm.initialize_native_asmparser()  # `pause` is inline assembly
     signature = (types.int64, types.int64, types.int64)
     with global_compiler_lock:
         function.compile(signature)

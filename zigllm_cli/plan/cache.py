@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from zigllm_cli.errors import InputError, MemoryLimitError, UsageError
 from zigllm_cli.kernels.cache_layout import KV_TYPES, CacheLayout
 from zigllm_cli.machine import memory_limit
-from zigllm_cli.plan.memory import address, aligned
+from zigllm_cli.plan.memory import aligned
 from zigllm_cli.plan.operations import Rotation
 
 Bytes = NDArray[np.uint8]
@@ -212,16 +212,3 @@ def turned(
     result[:, first] = keys[:, first] * cos - keys[:, second] * sin
     result[:, second] = keys[:, first] * sin + keys[:, second] * cos
     return result
-
-
-def layer_addresses(layer: LayerCache) -> tuple[int, int, int, int, int, int]:
-    """(keys, bytes per sequence, bytes per head, values, bytes per sequence, bytes per head)."""
-    keys, values = layer.keys, layer.values
-    return (
-        address(keys),
-        keys.strides[0],
-        keys.strides[1],
-        address(values),
-        values.strides[0],
-        values.strides[1],
-    )

@@ -18,6 +18,7 @@ import numpy as np
 
 from zigllm_cli.jit import Kernel
 from zigllm_cli.kernels import state as words
+from zigllm_cli.kernels.partials import CHUNK, scratch_bytes
 from zigllm_cli.plan.cache import Cache
 from zigllm_cli.plan.memory import PAD, Buffers, address, aligned
 from zigllm_cli.plan.operations import (
@@ -113,7 +114,10 @@ class Lowering:
             self.buffers.reserve(operation.out.name, 4 * operation.out.width * rows)
             if isinstance(operation, Product):
                 self._reserve_product(operation, rows)
-        self.buffers.reserve("scratch", self.cache.scratch_bytes(self.batch))
+            if isinstance(operation, Attention):
+                few, op = min(self.batch, FEW), operation
+                size = scratch_bytes(few, self.cache.context, op.heads, op.value_dim)
+                self.buffers.reserve("scratch", size)
         for block in (self.state, self.head_state):
             block[words.SCRATCH] = self.buffers.address("scratch")
 
@@ -147,12 +151,15 @@ class Lowering:
 
     # -------------------------------------------------------------- operations
 
-    def lower(self, mode: Mode, head_mode: Mode) -> list[Call]:
-        """All calls of a step in these modes."""
+    def lower(self, mode: Mode, head_mode: Mode | None) -> list[Call]:
+        """All calls of a step in these modes; without a head mode, those before the logits."""
         self._recorded = {}
         calls: list[Call] = []
         for operation in self.plan.operations:
-            calls += self.calls(operation, head_mode if operation.out.head else mode)
+            if not operation.out.head:
+                calls += self.calls(operation, mode)
+            elif head_mode is not None:
+                calls += self.calls(operation, head_mode)
         calls[-1] = replace(calls[-1], barrier=True)
         return calls
 
@@ -170,7 +177,7 @@ class Lowering:
             weight.columns,
             self.address_of(op.out),
             4 * op.out.width,
-            address(self.state) + 8 * words.IDS,
+            int(self.state[words.IDS]),
             address(self.state),
             float_word(op.scale),
         )
@@ -230,13 +237,61 @@ class Lowering:
 
     @calls.register
     def _(self, op: StoreCache, mode: Mode) -> Iterable[Call]:
-        return self.cache.store_calls(op, self.address_of(op.out), self.address_of(op.values), self._state(op.out))
+        keys, values = self._cache_addresses(op.layer)
+        args = (
+            self.address_of(op.out),
+            4 * op.out.width,
+            self.address_of(op.values),
+            4 * op.values.width,
+            op.heads,
+            op.key_dim,
+            op.value_dim,
+            *keys,
+            *values,
+            self._state(op.out),
+        )
+        kv_type = self.cache.kv_type
+        return [Call(Kernel("cache_store", (kv_type, kv_type)), args, op.label)]
+
+    def _cache_addresses(self, layer: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+        """(address, bytes per sequence, bytes per head) of a layer's keys and of its values."""
+        cache = self.cache.layers[layer]
+        keys, values = cache.keys, cache.values
+        return (
+            (address(keys), keys.strides[0], keys.strides[1]),
+            (address(values), values.strides[0], values.strides[1]),
+        )
 
     @calls.register
     def _(self, op: Attention, mode: Mode) -> Iterable[Call]:
-        return self.cache.attention_calls(
-            op, self.address_of(op.q), self.address_of(op.out), self._state(op.out), mode is Mode.MANY
+        keys, values = self._cache_addresses(op.layer)
+        args = (
+            self.address_of(op.q),
+            4 * op.q.width,
+            self.address_of(op.out),
+            4 * op.out.width,
+            op.heads,
+            op.kv_heads,
+            op.key_dim,
+            op.value_dim,
+            *keys,
+            *values,
+            float_word(op.scale),
+            float_word(op.softcap),
+            op.window,
+            0,
+            0,
+            self._state(op.out),
+            CHUNK,
         )
+        types = (self.cache.kv_type, self.cache.kv_type)
+        if mode is Mode.MANY:
+            return [Call(Kernel("attention", ("prefill", *types)), args, op.label)]
+        group = op.heads // op.kv_heads
+        return [
+            Call(Kernel("attention", ("decode", *types, group)), args, op.label),
+            Call(Kernel("attention_merge"), args, "merge"),
+        ]
 
     # -------------------------------------------------------------- products
 
