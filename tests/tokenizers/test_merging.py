@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,3 +76,10 @@ def test_a_long_word_looks_pairs_up_a_linear_number_of_times() -> None:
     assert "".join(symbols) == word
     assert len(symbols) < 20
     assert Counting.lookups <= 3 * len(word)
+
+
+def test_pairs_of_characters_are_remembered_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zigllm_cli.tokenizers.merging.MAX_PAIRS", 2)
+    merger = PairMerger({"cd": 1}, "")
+    assert merger.merge("abcd") == ["a", "b", "cd"]
+    assert set(merger._first) == {"ab", "bc"}

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zigllm_cli.errors import UnsupportedError
-from zigllm_cli.tokenizers.bpe import SEGMENT
+from zigllm_cli.tokenizers.bpe import LETTER_SEGMENT, SEGMENT
 from zigllm_cli.tokenizers.cutting import cutter
 from zigllm_cli.tokenizers.pretokenizers import NAMES, PreTokenizer, pretokenizer
 
@@ -243,5 +243,16 @@ def test_text_can_be_cut_before_spaces(text: str) -> None:
     assert "".join(segments) == text
     for name in FAMILIES:
         if pretokenizer(name).cuts_before_spaces:
+            words = [word for part in segments for word in pretokenizer(name).split(part)]
+            assert words == pretokenizer(name).split(text)
+
+
+@given(st.text("aéЖ中1.= \n\t\u3000", max_size=40) | st.text(max_size=40))
+def test_text_can_be_cut_before_letters(text: str) -> None:
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    segments = LETTER_SEGMENT.findall(text)
+    assert "".join(segments) == text
+    for name in FAMILIES:
+        if pretokenizer(name).cuts_before_letters:
             words = [word for part in segments for word in pretokenizer(name).split(part)]
             assert words == pretokenizer(name).split(text)

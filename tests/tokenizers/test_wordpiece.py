@@ -9,6 +9,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from zigllm_cli.errors import InputError
 from zigllm_cli.tokenizers import Tokenizer
@@ -170,3 +172,8 @@ def test_every_character_against_llama_cpp(kit: Path, agree: Callable[..., None]
         "a".join(map(chr, codes[start : start + 5000])) for start in range(0, len(codes), 5000)
     ]
     agree(kit / "vocab" / "ggml-vocab-bert-bge.gguf", texts)
+
+
+@given(st.text("unafble", min_size=1, max_size=40))
+def test_long_words_take_another_way_to_the_same_ids(tokenizer: Any, word: str) -> None:
+    assert tokenizer._encode_long_word(word) == tokenizer._encode_word(word)

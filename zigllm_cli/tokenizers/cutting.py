@@ -49,32 +49,35 @@ def chars(ranges: str) -> str:
 
 
 @cache
-def cutter(pattern: str) -> Cutter:
-    """Cuts any text at the matches of `pattern`."""
+def cutter(pattern: str, complete: bool = False) -> Cutter:
+    """Cuts any text at the matches of `pattern`; `complete` says that nothing lies between them."""
     import regex  # takes 0.03 s, and only byte-level BPE needs it
 
     exact = re.sub(r"\\p\{\w\}", lambda found: f"[{found[0]}--{_newer_class()}]", pattern)
-    return _cut_with(
-        regex.compile(exact, regex.VERSION1), regex.compile(f"({exact})", regex.VERSION1)
-    )
+    words = regex.compile(exact, regex.VERSION1)
+    return _cut_with(words, None if complete else regex.compile(f"({exact})", regex.VERSION1))
 
 
 @cache
-def ascii_cutter(pattern: str) -> Cutter:
-    """Cuts a text of ASCII characters at the matches of `pattern`."""
+def ascii_cutter(pattern: str, complete: bool = False) -> Cutter:
+    """`cutter` for a text of ASCII characters."""
     plain = _CLASS.sub(_plain_class, pattern)
     if "--" in plain or "&&" in plain:  # differences and intersections of classes
-        return cutter(pattern)
-    return _cut_with(re.compile(plain, re.ASCII), re.compile(f"({plain})", re.ASCII))
+        return cutter(pattern, complete)
+    words = re.compile(plain, re.ASCII)
+    return _cut_with(words, None if complete else re.compile(f"({plain})", re.ASCII))
 
 
-def _cut_with(words: Any, words_and_gaps: Any) -> Cutter:
-    find_all, split = words.findall, words_and_gaps.split
+def _cut_with(words: Any, words_and_gaps: Any | None) -> Cutter:
+    find_all: Cutter = words.findall
+    if words_and_gaps is None:
+        return find_all
+    split = words_and_gaps.split
     may_be_empty = words.match("") is not None
 
     def cut(text: str) -> list[str]:
         if not may_be_empty:
-            found: list[str] = find_all(text)
+            found = find_all(text)
             if len("".join(found)) == len(text):  # no gaps; the other way takes twice the time
                 return found
         return [piece for piece in split(text) if piece]

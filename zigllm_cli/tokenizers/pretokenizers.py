@@ -68,17 +68,22 @@ class PreTokenizer:
         return bool(parts & _CUTTING) and parts <= _CUTTING | _WITHIN_WORDS
 
     @cached_property
-    def cuts_behind_lines(self) -> bool:
-        """Whether a word always begins behind the last line end of some blanks, too."""
-        return self.cuts_before_spaces and set(self.patterns) <= _CUTTING_LINES | _WITHIN_WORDS
+    def cuts_before_letters(self) -> bool:
+        """Whether a word always begins at a space before a letter."""
+        return self.patterns == _DEEPSEEK_CODER
 
     @cached_property
     def _cutters(self) -> list[Cutter]:
-        return [cutter(pattern) for pattern in self.patterns]
+        return [cutter(pattern, pattern in _COMPLETE) for pattern in self.patterns]
 
     @cached_property
     def _ascii_cutters(self) -> list[Cutter]:
-        return [ascii_cutter(pattern) for pattern in self.patterns]
+        patterns = _ASCII_SHORTCUTS.get(self.patterns, self.patterns)
+        return [
+            ascii_cutter(pattern, pattern in _COMPLETE)
+            for pattern in patterns
+            if pattern not in _BEYOND_ASCII
+        ]
 
     def split(self, text: str) -> list[str]:
         """The words of `text`, none of them empty: llama.cpp's `unicode_regex_split`.
@@ -128,7 +133,8 @@ _HAN_AND_KANA = r"[\u4E00-\u9FA5\u3040-\u30FF]+"
 _LINES = r"[^\n]+|\n+"
 
 # A plain word comes first: most words are plain, and no other alternative begins like one.
-_PLAIN = r" ?\p{L}+"
+# With a space and without it are two, which takes `re` 12 % less time than ` ?` for both.
+_PLAIN = r" \p{L}+|\p{L}+"
 _GPT2 = _any(_PLAIN, r"'s|'t|'re|'ve|'m|'ll|'d", r" ?\p{N}+", r" ?[^\s\p{L}\p{N}]+", _SPACES)
 _LLAMA3 = _any(_PLAIN, _CONTRACTION, _WORD, r"\p{N}{1,3}", _SYMBOLS, _BLANKS)
 _QWEN2 = _any(_PLAIN, _CONTRACTION, _WORD, r"\p{N}", _SYMBOLS, _BLANKS)
@@ -219,6 +225,13 @@ _DEEPSEEK_LLM = (
     _DEEPSEEK_SCRIPTS,
     r"\p{N}+",
 )
+_DEEPSEEK_CODER = (
+    r"[\r\n]",
+    r"\s?\p{L}+",
+    r"\s?\p{P}+",
+    _DEEPSEEK_SCRIPTS,
+    r"\p{N}",
+)
 
 
 def _leftover(digit: str) -> str:
@@ -255,14 +268,23 @@ _CUTTING = {
 }
 """Patterns that match at every space, and never from something visible on into a space."""
 
-_CUTTING_LINES = {_LLAMA3, _QWEN2, _QWEN35, _UFAKZEKA, _SEED_CODER, _KIMI_K2, _DEEPSEEK3}
-"""Those that match to the last line end of some blanks, and never beyond."""
+_COMPLETE = _CUTTING - {_DEEPSEEK3, _SPARK2_5}
+"""Patterns whose matches leave nothing out: not having to look takes 3 ms per MB."""
 
 _WITHIN_WORDS = {
     *(r"\p{N}", r"\p{N}{1,3}", r"\p{N}+", _THREE_DIGITS, _HAN_AND_KANA, _YOUTU_SCRIPTS),
     *(r"[\p{P}$+<=>^~|]+", r"[\p{P}$+<=>^~|`]+"),
 }
 """Patterns that match no space at all."""
+
+_BEYOND_ASCII = {_HAN_AND_KANA, _YOUTU_SCRIPTS, _DEEPSEEK_SCRIPTS}
+"""Patterns that match nothing in a text of ASCII characters."""
+
+_ASCII_SHORTCUTS: dict[tuple[str, ...], tuple[str, ...]] = {
+    _DEEPSEEK_CODER: (r"[\r\n]|[^\S\r\n]?\p{L}+|[^\S\r\n]?\p{P}+|\p{N}",),
+}
+"""Sequences that one pattern can stand for while the text is ASCII: no match of one lies inside
+a match of another, and none but the first takes a line end (a third of the time)."""
 
 _BLOOM = r" ?[^(\s|.,!?…。，、।۔،)]+"
 
@@ -329,14 +351,7 @@ _TABLE: dict[str, PreTokenizer] = dict(
         _row("tiny_aya cohere2moe", _GROUPS_OF_3, _TINY_AYA),
         _row("kimi-k2", _KIMI_K2, needs_merges=False),
         _row("deepseek-llm", *_DEEPSEEK_LLM),
-        _row(
-            "deepseek-coder",
-            r"[\r\n]",
-            r"\s?\p{L}+",
-            r"\s?\p{P}+",
-            _DEEPSEEK_SCRIPTS,
-            r"\p{N}",
-        ),
+        _row("deepseek-coder", *_DEEPSEEK_CODER),
         _row(
             "deepseek-v3 hunyuan-dense joyai-llm hy_v4",
             r"\p{N}{1,3}",

@@ -54,7 +54,7 @@ class SentencePieceTokenizer(Tokenizer):
             for symbols, at, _ in self.merger.steps(word):
                 score = vocabulary.scores[vocabulary.ids[symbols[at]]]
                 steps.append(Step(symbols, f"score {score:g}"))
-            entries.append(Explanation(word, self._words[word], list(word), steps))
+            entries.append(Explanation(word, self._words.encode_all([word]), list(word), steps))
         return entries
 
     @cached_property
@@ -89,8 +89,8 @@ class SentencePieceTokenizer(Tokenizer):
             for at in range(1, len(text))
         )
 
-    def _encode_word(self, word: str) -> list[int]:
-        return self._symbols.encode_all(self.merger.merge(word))
+    def _encode_word(self, word: str) -> bytes:
+        return self._symbols.packed(self.merger.merge(word))
 
     def _encode_symbol(self, symbol: str) -> list[int]:
         """The token of a symbol, or those of its bytes; unknown where they lack too."""

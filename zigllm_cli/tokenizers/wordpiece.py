@@ -14,7 +14,7 @@ from string import punctuation
 
 from zigllm_cli.errors import InputError
 from zigllm_cli.tokenizers.base import Tokenizer
-from zigllm_cli.tokenizers.cache import WordCache
+from zigllm_cli.tokenizers.cache import WordCache, pack_one
 from zigllm_cli.tokenizers.characters import (
     MAX_CHARACTERS,
     REPLACEMENT,
@@ -37,6 +37,10 @@ CHINESE = re.compile(
     "\U0002b740-\U0002b81f\U0002b920-\U0002ceaf\uf900-\ufaff\U0002f800-\U0002fa1f]"
 )
 """Characters that are words of their own: BERT's ranges, without the 256 that tokenizers forgot."""
+
+
+SHORT_WORD = 30
+"""Characters up to which trying every length is faster (1 to 1.9 us for a word of 7)."""
 
 
 class WordPieceTokenizer(Tokenizer):
@@ -86,7 +90,7 @@ class WordPieceTokenizer(Tokenizer):
         for text, token in self.vocabulary.ids.items():
             word = text[1:]
             if text[0] == SPACE and _is_plain(word) and word == self._lower_ascii(word):
-                words[word] = [token]
+                words[word] = pack_one(token)
         return words
 
     def _chunks(self, text: str) -> list[str]:
@@ -103,7 +107,7 @@ class WordPieceTokenizer(Tokenizer):
             return text
         return text.encode("utf-8", "surrogateescape").lower().decode("utf-8", "surrogateescape")
 
-    def _encode_chunk(self, chunk: str) -> list[int]:
+    def _encode_chunk(self, chunk: str) -> list[int] | bytes:
         """Ids of a text without blanks: words, marks between them, and characters that vanish."""
         if _is_plain(chunk):
             return self._encode_word(chunk)
@@ -114,11 +118,25 @@ class WordPieceTokenizer(Tokenizer):
         return [token for word in words for token in self._encode_word(word)]
 
     def _encode_word(self, word: str) -> list[int]:
+        if len(word) > SHORT_WORD:
+            return self._encode_long_word(word)
+        known = self.vocabulary.ids
+        ids: list[int] = []
+        rest = SPACE + word
+        while rest:
+            head = rest
+            while head not in known:
+                head = head[:-1]
+                if not head:
+                    return [self._unknown]
+            ids.append(known[head])
+            rest = rest[len(head) :]
+        return ids
+
+    def _encode_long_word(self, word: str) -> list[int]:
+        """The same, trying only the lengths that a token can have."""
         text = SPACE + word
         find, lengths_at = self.vocabulary.ids.get, self._starts
-        whole = find(text)
-        if whole is not None:
-            return [whole]
         ids: list[int] = []
         start, size = 0, len(text)
         while start < size:
