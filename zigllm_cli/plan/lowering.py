@@ -18,7 +18,7 @@ import numpy as np
 
 from zigllm_cli.jit import Kernel
 from zigllm_cli.kernels import state as words
-from zigllm_cli.kernels.partials import CHUNK, scratch_bytes
+from zigllm_cli.kernels.attention_layout import POSITIONS_OF_CHUNK, scratch_bytes
 from zigllm_cli.plan.cache import Cache
 from zigllm_cli.plan.memory import PAD, Buffers, address, aligned
 from zigllm_cli.plan.operations import (
@@ -282,7 +282,7 @@ class Lowering:
             0,
             0,
             self._state(op.out),
-            CHUNK,
+            POSITIONS_OF_CHUNK,
         )
         types = (self.cache.kv_type, self.cache.kv_type)
         if mode is Mode.MANY:
