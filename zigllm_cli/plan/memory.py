@@ -1,11 +1,11 @@
-"""Memory of a plan: buffers for values and records, aligned, touched only as far as used."""
+"""Memory of a plan: buffers for values and records, touched only as far as used."""
 
 from __future__ import annotations
 
+import mmap
+
 import numpy as np
 from numpy.typing import NDArray
-
-ALIGNMENT = 64
 
 PAD = 16
 """Tokens beyond the batch for which there is room: a register tile may run over its end."""
@@ -14,10 +14,8 @@ Bytes = NDArray[np.uint8]
 
 
 def aligned(size: int) -> Bytes:
-    """Bytes from a fresh mapping (not committed before they are touched), 64-byte aligned."""
-    block = np.empty(size + ALIGNMENT, np.uint8)
-    start = -block.ctypes.data % ALIGNMENT
-    return block[start : start + size]
+    """Zeros from a fresh mapping: page-aligned, and not committed before they are touched."""
+    return np.frombuffer(mmap.mmap(-1, max(size, 1)), np.uint8)[:size]
 
 
 def address(array: NDArray[np.generic]) -> int:

@@ -9,7 +9,7 @@ from llvmlite import ir
 
 from zigllm_cli.simd.emit import call, emit, shuffle
 from zigllm_cli.simd.isa import current
-from zigllm_cli.simd.vector import I8, I64, u8x16, u8x64
+from zigllm_cli.simd.vector import I8, I64, i32x16, u8x16, u8x64
 
 
 def _portable(b: Any, control: ir.Value, data: ir.Value) -> ir.Value:
@@ -59,5 +59,45 @@ def bit_windows(starts: Sequence[int]) -> Any:
     def build(b: Any, v: Any) -> Any:
         pairs = b.bitcast(shuffle(b, v, v, picks), words)
         return b.trunc(b.lshr(pairs, shifts), u8x64.ir)
+
+    return emit(u8x64, u8x64)(build)
+
+
+def bit_windows_u8x16(starts: Sequence[int]) -> Any:
+    """As `bit_windows`, on 16 bytes."""
+    if current().name == "avx512":
+        control = u8x16.constant(starts)
+        name = "llvm.x86.avx512.pmultishift.qb.128"
+        return emit(u8x16, u8x16)(lambda b, v: call(b, name, u8x16.ir, control, v))
+
+    words = ir.VectorType(ir.IntType(16), 16)
+    picks = [8 * (i // 8) + (s // 8 + k) % 8 for i, s in enumerate(starts) for k in range(2)]
+    shifts = ir.Constant(words, [ir.Constant(words.element, s % 8) for s in starts])
+
+    def build(b: Any, v: Any) -> Any:
+        pairs = b.bitcast(shuffle(b, v, v, picks), words)
+        return b.trunc(b.lshr(pairs, shifts), u8x16.ir)
+
+    return emit(u8x16, u8x16)(build)
+
+
+def shift_right_quads(counts: Sequence[int]) -> Any:
+    """An operation (u8x64): every four bytes, as one number, shifted down by a count of their own.
+
+    Upper bits of a byte hold what came from its neighbour, so mask or ignore them.
+    """
+    amounts = i32x16.constant(counts)
+    return emit(u8x64, u8x64)(
+        lambda b, v: b.bitcast(b.lshr(b.bitcast(v, i32x16.ir), amounts), u8x64.ir)
+    )
+
+
+def rotate_quads(counts: Sequence[int]) -> Any:
+    """An operation (u8x64): as `shift_right_quads`, but turned to the left (-31..31)."""
+    amounts = i32x16.constant([count % 32 for count in counts])
+
+    def build(b: Any, v: Any) -> Any:
+        quads = b.bitcast(v, i32x16.ir)
+        return b.bitcast(call(b, "llvm.fshl.v16i32", i32x16.ir, quads, quads, amounts), u8x64.ir)
 
     return emit(u8x64, u8x64)(build)

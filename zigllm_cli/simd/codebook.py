@@ -15,9 +15,10 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from zigllm_cli.simd.emit import call, emit, load, offset, store
+from zigllm_cli.simd.emit import call, emit, joined, load, offset
 from zigllm_cli.simd.isa import current
 from zigllm_cli.simd.vector import (
+    F64,
     I8,
     I16,
     I32,
@@ -37,7 +38,7 @@ two_planes, four_vectors = Tile(u8x64, 2), Tile(u8x64, 4)
 
 
 def table_address(b: Any, name: str, entry: ir.IntType, values: Sequence[int]) -> ir.Value:
-    """IR: the address of a constant table, one per module and name."""
+    """IR: the address of a constant table; the name stands for the values within a module."""
     table = b.module.globals.get(name)
     if table is None:
         kind = ir.ArrayType(entry, len(values))
@@ -159,10 +160,10 @@ def look_up_planes(name: str, table: Sequence[int]) -> Any:
 
 
 def look_up_octets(name: str, table: Sequence[int], slots: Sequence[int]) -> Any:
-    """An operation (index u8x64): entries of eight bytes for 32 indices of 16 bits.
+    """An operation (index u8x64): the entries of eight bytes for 32 indices of 16 bits.
 
-    The indices go through the stack: 32 loads of theirs and 32 of the entries, which is faster
-    than taking the indices out of a register, and for 2048 entries faster than 64 permutes.
+    Read one by one from a table in memory: for 2048 entries no slower than permutes, which
+    would have to read the whole table for each step.
 
     Args:
         name: of the table, for the object code.
@@ -172,30 +173,32 @@ def look_up_octets(name: str, table: Sequence[int], slots: Sequence[int]) -> Any
 
     def build(b: Any, index: Any) -> Any:
         base = table_address(b, name, I64, table)
-        with b.goto_entry_block():
-            room = b.alloca(u8x64.ir)
-            room.align = 64
-        # the assembler's empty line hides the address, or LLVM would undo the detour
-        address = b.ptrtoint(room, I64)
-        store(b, address, index, 64)
-        clobber = ir.FunctionType(I64, [I64])
-        places = b.asm(clobber, "", "=r,0,~{memory}", [address], True)
+        quads = b.bitcast(index, ir.VectorType(I64, 8))
+        places = [b.extract_element(quads, ir.Constant(I32, i)) for i in range(8)]
+        pairs = [_two_entries(b, base, places, slots[i : i + 2]) for i in range(0, 32, 2)]
         result = ir.Constant(four_vectors.ir, ir.Undefined)
         for v in range(4):
-            part = _eight_entries(b, base, places, slots[8 * v : 8 * v + 8])
-            result = b.insert_value(result, part, v)
+            octets = b.bitcast(joined(b, pairs[4 * v : 4 * v + 4]), u8x64.ir)
+            result = b.insert_value(result, octets, v)
         return result
 
     return emit(four_vectors, u8x64)(build)
 
 
-def _eight_entries(b: Any, base: ir.Value, places: ir.Value, slots: Sequence[int]) -> ir.Value:
-    octets = ir.Constant(ir.VectorType(I64, 8), ir.Undefined)
+def _two_entries(
+    b: Any, base: ir.Value, places: Sequence[ir.Value], slots: Sequence[int]
+) -> ir.Value:
+    """Two entries side by side; `places` holds four indices in each 64 bits.
+
+    As doubles: so LLVM reads and inserts the second with one instruction.
+    """
+    pair = ir.Constant(ir.VectorType(F64, 2), ir.Undefined)
     for lane, slot in enumerate(slots):
-        place = b.zext(load(b, offset(b, places, 2 * slot), I16, 2), I64)
-        entry = load(b, b.add(base, b.shl(place, ir.Constant(I64, 3))), I64, 8)
-        octets = b.insert_element(octets, entry, ir.Constant(I32, lane))
-    return b.bitcast(octets, u8x64.ir)
+        place = b.lshr(places[slot // 4], ir.Constant(I64, 16 * (slot % 4)))
+        place = b.and_(place, ir.Constant(I64, 0xFFFF))
+        entry = load(b, b.add(base, b.shl(place, ir.Constant(I64, 3))), F64, 8)
+        pair = b.insert_element(pair, entry, ir.Constant(I32, lane))
+    return pair
 
 
 def ramp(first: float, step: float, bits: int) -> Any:
@@ -216,8 +219,6 @@ def ramp(first: float, step: float, bits: int) -> Any:
         return b.fadd(scaled, f32x16.constant([first] * 16))
 
     return emit(f32x16, u8x64)(by_permute if current().name == "avx512" else by_arithmetic)
-
-
 
 
 def load_widened(count: int, bits: int, wide: int) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
 from numba import types
 
-from zigllm_cli.simd.emit import broadcast, call, emit, emit_for, load, store
+from zigllm_cli.simd.emit import broadcast, call, emit, emit_for, load, shuffle, store
 from zigllm_cli.simd.isa import current
 from zigllm_cli.simd.vector import (
     F16,
@@ -219,3 +220,42 @@ def as_u32x16(b: Any, v: Any) -> Any:
 def f16_bits_everywhere(b: Any, bits: Any) -> Any:
     """The half float whose bits these are, in every lane."""
     return half_to_float(b, broadcast(b, b.trunc(bits, I16), 16))
+
+
+@emit(f32x16, i32x16)
+def half_of_e8m0(b: Any, exponent: Any) -> Any:
+    """2^(e - 128) of the exponents e = 0..255 of microscaling formats: half of what they say."""
+
+    def lanes(number: int) -> ir.Constant:
+        return ir.Constant(i32x16.ir, [ir.Constant(I32, number)] * 16)
+
+    normal = b.sub(b.shl(exponent, lanes(23)), lanes(1 << 23))
+    subnormal = b.add(b.shl(exponent, lanes(21)), lanes(1 << 21))  # right for 0 and 1, else less
+    return b.bitcast(b.select(b.icmp_signed(">", normal, subnormal), normal, subnormal), f32x16.ir)
+
+
+@emit(f32x16, i32x16)
+def half_of_e4m3(b: Any, bits: Any) -> Any:
+    """Half of eight-bit floats without a sign (4 bits exponent, 3 mantissa); NaN becomes zero.
+
+    The bits are those of a half float with another bias: exact, subnormal ones included.
+    """
+
+    def lanes(number: int) -> ir.Constant:
+        return ir.Constant(i32x16.ir, [ir.Constant(I32, number)] * 16)
+
+    shifted = b.shl(b.and_(bits, lanes(0x7F)), lanes(7))
+    value = half_to_float(b, b.trunc(shifted, u16x16.ir))
+    scaled = b.fmul(value, ir.Constant(f32x16.ir, [ir.Constant(F32, 128.0)] * 16))
+    nan = b.icmp_unsigned("==", bits, lanes(0x7F))
+    return b.select(nan, ir.Constant(f32x16.ir, None), scaled)
+
+
+def f16_lanes(source: Vec, places: Sequence[int]) -> Any:
+    """An operation (v): 16 half floats of a vector of bytes, as f32; the n-th has bytes 2n, 2n+1."""
+
+    def build(b: Any, v: Any) -> Any:
+        halves = b.bitcast(v, ir.VectorType(I16, source.lanes // 2))
+        return half_to_float(b, shuffle(b, halves, halves, places))
+
+    return emit(f32x16, source)(build)

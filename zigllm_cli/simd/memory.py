@@ -271,3 +271,23 @@ def atomic_load(b: Any, p: Any) -> Any:
 def atomic_store(b: Any, p: Any, value: Any) -> None:
     """Write a counter that threads share (release)."""
     b.store_atomic(value, b.inttoptr(p, I64.as_pointer()), "release", 8)
+
+
+def strided_u8(count: int, stride: int) -> Any:
+    """An operation: `count` bytes, `stride` apart, each in 16/count lanes, as 32 bits."""
+
+    def load_bytes(b: Any, p: Any) -> Any:
+        value = ir.Constant(ir.VectorType(I8, count), ir.Undefined)
+        for i in range(count):
+            byte = load(b, offset(b, p, stride * i), I8)
+            value = b.insert_element(value, byte, ir.Constant(I32, i))
+        lanes = [lane * count // 16 for lane in range(16)]
+        return b.zext(shuffle(b, value, value, lanes), i32x16.ir)
+
+    return emit(i32x16, address)(load_bytes)
+
+
+@emit(u8x16, address)
+def load_u8x8_twice(b: Any, p: Any) -> Any:
+    """8 bytes in both halves."""
+    return b.bitcast(broadcast(b, load(b, p, I64), 2), u8x16.ir)

@@ -30,3 +30,19 @@ def blend(source: Vec, lanes: Sequence[int], result: Vec | None = None) -> Any:
 concat_u8x32 = blend(u8x16, range(32), u8x32)
 concat_u8x64 = blend(u8x32, range(64), u8x64)
 concat_f32x16 = blend(f32x8, range(16), f32x16)
+
+
+def _within_sixteen(size: int, start: int) -> list[int]:
+    """Bytes for `blend`: in every 16, pieces of `size` bytes of v and w in turn, from `start`."""
+    half = [start + i for i in range(8)]
+    pieces = [half[i : i + size] for i in range(0, 8, size)]
+    both = [byte for piece in pieces for byte in (*piece, *(64 + i for i in piece))]
+    return [16 * quarter + byte for quarter in range(4) for byte in both]
+
+
+# Named as (pieces of 4 or 8 bytes, lower or upper half of every 16 bytes): never across them,
+# which is one instruction on every machine.
+interleave_low_4 = blend(u8x64, _within_sixteen(4, 0))
+interleave_high_4 = blend(u8x64, _within_sixteen(4, 8))
+interleave_low_8 = blend(u8x64, _within_sixteen(8, 0))
+interleave_high_8 = blend(u8x64, _within_sixteen(8, 8))
