@@ -1,21 +1,37 @@
-"""Quantised values as floats.
+"""Quantised values as floats, and the formats that products read as they are.
 
-The decoders are those of the `gguf` package until this package has kernels of its own.
+A format is its `layouts.Layout` and a module of its name that unpacks it. This file knows only
+how to decode: through the kernel that all formats share, or, where a type is made of plain
+numbers, through NumPy.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zigllm_cli.errors import InputError, UnsupportedError
 from zigllm_cli.gguf.types import tensor_type
+from zigllm_cli.quants.layouts import LAYOUTS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    Bytes = NDArray[np.uint8]
+    Floats = NDArray[np.float32]
 
-def dequantize(data: NDArray[np.uint8], type: int | str, row_length: int) -> NDArray[np.float32]:
+PLAIN = {
+    "F32": "<f4",
+    "F64": "<f8",
+    "I8": "i1",
+    "I16": "<i2",
+    "I32": "<i4",
+    "I64": "<i8",
+}
+"""Types that NumPy has too, but for half floats, which a kernel converts faster."""
+
+
+def dequantize(data: Bytes, type: int | str, row_length: int) -> Floats:
     """Decode rows of a ggml type.
 
     Args:
@@ -24,7 +40,7 @@ def dequantize(data: NDArray[np.uint8], type: int | str, row_length: int) -> NDA
         row_length: values per row.
 
     Returns:
-        float32 [rows, row_length].
+        float32 [rows, row_length], bit for bit what ggml's own decoders give.
 
     Raises:
         InputError: the rows do not have the bytes that the type needs.
@@ -36,21 +52,45 @@ def dequantize(data: NDArray[np.uint8], type: int | str, row_length: int) -> NDA
         raise InputError(
             f"rows of {row_length} {kind.name} values do not fit an array of shape {data.shape}"
         )
-    values: NDArray[np.float32] = _decode(data, kind.name)
-    return values
+    if kind.name in PLAIN:
+        return _plain(data, PLAIN[kind.name])
+    if kind.name in ("Q8_1", "Q8_K"):
+        return _stored_sums(data, kind.name)
+    if kind.name in LAYOUTS or kind.name in ("F16", "BF16"):
+        return _by_kernel(data, kind.name, row_length)
+    raise UnsupportedError(f"values of type {kind.name} cannot be decoded yet")
 
 
-def _decode(data: NDArray[np.uint8], name: str) -> Any:
-    import gguf
+def _plain(data: Bytes, code: str) -> Floats:
     import numpy as np
 
-    plain = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "I8": "i1", "I16": "<i2"}
-    plain |= {"I32": "<i4", "I64": "<i8"}
-    if name in plain:
-        return np.ascontiguousarray(data).view(plain[name]).astype(np.float32)
-    try:
-        kind = gguf.GGMLQuantizationType[name]
-        with np.errstate(all="ignore"):
-            return gguf.quants.dequantize(data, kind)
-    except (KeyError, NotImplementedError):
-        raise UnsupportedError(f"values of type {name} cannot be decoded yet") from None
+    return np.ascontiguousarray(data).view(code).astype(np.float32)
+
+
+def _stored_sums(data: Bytes, name: str) -> Floats:
+    """Q8_1 and Q8_K, in which activations are kept: one scale, bytes, and sums of them."""
+    import numpy as np
+
+    fields = {
+        "Q8_1": [("d", "<f2"), ("sum", "<f2"), ("q", "i1", 32)],
+        "Q8_K": [("d", "<f4"), ("q", "i1", 256), ("sums", "<i2", 16)],
+    }
+    blocks = np.ascontiguousarray(data).view(np.dtype(fields[name]))
+    values = blocks["d"].astype(np.float32)[..., None] * blocks["q"].astype(np.float32)
+    return values.reshape(len(data), -1)
+
+
+def _by_kernel(data: Bytes, name: str, row_length: int) -> Floats:
+    import numpy as np
+
+    from zigllm_cli.jit import Kernel, call
+
+    if data.strides[1] != 1:
+        data = np.ascontiguousarray(data)
+    out = np.empty((len(data), row_length), np.float32)
+    if out.size:
+        address = out.ctypes.data
+        words = (data.ctypes.data, data.strides[0], len(data), row_length, address, 4 * row_length)
+        args = np.array(words, np.int64)
+        call(Kernel("dequantize", (name,)))(args.ctypes.data, 0, 1)
+    return out

@@ -109,12 +109,82 @@ def _q4_k() -> tuple[int, ...]:
     )
 
 
+def two_bit_order(part: int) -> tuple[int, ...]:
+    """`quants.two_bits`: in every lane of `part` bytes one of the four codes of its source."""
+    order = []
+    for vector in range(4):
+        for byte in range(64):
+            source = byte // (4 * part) * 4 * part + part * vector + byte % part
+            code = byte // part % 4
+            order.append(128 * (source // 32) + 32 * code + source % 32)
+    return tuple(order)
+
+
+def _q6_k() -> tuple[int, ...]:
+    """Lane n holds group 4 * (n % 4) + n // 4, four weights in each vector."""
+    return tuple(
+        16 * (4 * (byte // 4 % 4) + byte // 16) + 4 * vector + byte % 4
+        for vector in range(4)
+        for byte in range(64)
+    )
+
+
+def _tq1_0() -> tuple[int, ...]:
+    """Natural but for weights 128..159, whose digits are the fifth, which come behind."""
+    return (*range(128), *range(160, 224), *range(128, 160), *range(224, 256))
+
+
+def _q1_0() -> tuple[int, ...]:
+    """Every four bytes of bits in two lanes: even bits, odd bits."""
+    return tuple(
+        32 * (byte // 8) + 8 * (byte % 4) + 2 * vector + byte // 4 % 2
+        for vector in range(4)
+        for byte in range(64)
+    )
+
+
+def _octets(per_group: int) -> tuple[int, ...]:
+    """Octets of one group of scales above each other: in the same eight bytes of its vectors."""
+    return tuple(
+        64 * per_group * chain + 8 * per_group * eight + 8 * vector + byte
+        for chain in range(4 // per_group)
+        for vector in range(per_group)
+        for eight in range(8)
+        for byte in range(8)
+    )
+
+
 NATURAL = tuple(range(STEP))
 HALVES = _halves_of_four_blocks()
+QUARTETS = tuple(4 * byte + vector for vector in range(4) for byte in range(64))
+SIXTEENS = two_bit_order(4)
+EVEN_LANES = tuple(lane // 2 if lane % 2 == 0 else -1 for lane in range(16))
 
 LAYOUTS: dict[str, Layout] = {
     "Q4_0": Layout(HALVES, chains=2, group=32, offset=8),
+    "Q4_1": Layout(HALVES, chains=2, group=32, minima=EVEN_LANES),
+    "Q5_0": Layout(HALVES, chains=2, group=32, offset=16),
+    "Q5_1": Layout(HALVES, chains=2, group=32, minima=EVEN_LANES),
     "Q8_0": Layout(NATURAL, chains=4, group=32, offset=128),
+    "Q2_K": Layout(SIXTEENS, chains=1, group=16, minima=tuple(range(16)), minima_group=16),
+    "Q3_K": Layout(SIXTEENS, chains=1, group=16, offset=4),
     "Q4_K": Layout(_q4_k(), chains=2, group=32, minima=(-1,) * 8 + tuple(range(8))),
+    "Q5_K": Layout(_q4_k(), chains=2, group=32, minima=(-1,) * 8 + tuple(range(8))),
+    "Q6_K": Layout(_q6_k(), chains=1, group=16, offset=32),
+    "IQ1_S": Layout(_octets(4), chains=1, group=32, offset=9),
+    "IQ1_M": Layout(_octets(2), chains=2, group=16, offset=9),
+    "IQ2_XXS": Layout(QUARTETS, chains=1, group=32, offset=43),
+    "IQ2_XS": Layout(QUARTETS, chains=1, group=16, offset=43),
+    "IQ2_S": Layout(QUARTETS, chains=1, group=16, offset=43),
+    "IQ3_XXS": Layout(QUARTETS, chains=1, group=32, offset=62),
+    "IQ3_S": Layout(QUARTETS, chains=1, group=32, offset=15),
+    "IQ4_NL": Layout(HALVES, chains=2, group=32, offset=128),
+    "IQ4_XS": Layout(HALVES, chains=2, group=32, offset=128),
+    "TQ1_0": Layout(_tq1_0(), chains=4, group=32, offset=1),
+    "TQ2_0": Layout(two_bit_order(8), chains=1, group=32, offset=1),
+    "MXFP4": Layout(HALVES, chains=2, group=32, offset=12),
+    "NVFP4": Layout(_octets(2), chains=2, group=16, offset=12),
+    "Q1_0": Layout(_q1_0(), chains=1, group=32, offset=1),
+    "Q2_0": Layout(QUARTETS, chains=1, group=32, offset=1),
 }
 """By ggml name."""
