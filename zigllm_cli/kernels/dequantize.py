@@ -19,8 +19,16 @@ from zigllm_cli.kernels.share import share
 from zigllm_cli.quants.layouts import LAYOUTS, STEP
 from zigllm_cli.quants.unpack import unpacking
 from zigllm_cli.simd.convert import as_signed
-from zigllm_cli.simd.emit import broadcast, emit, first_lanes_of, load, masked_load, offset
-from zigllm_cli.simd.emit import shuffle, store
+from zigllm_cli.simd.emit import (
+    broadcast,
+    emit,
+    first_lanes_of,
+    load,
+    masked_load,
+    offset,
+    shuffle,
+    store,
+)
 from zigllm_cli.simd.memory import load_f32, load_i64, masked_storer, stack_room, store_f32
 from zigllm_cli.simd.vector import I32, f32x16, i8x64, i32x16
 

@@ -5,6 +5,8 @@
           4 bytes from token to token   5 address of token ids (int64)
           6 address of the number of tokens
           7 factor (f64; 1 leaves the values as they are)
+
+Threads share the tokens.
 """
 
 import numpy as np

@@ -32,19 +32,13 @@ ROWS = 16
 BLOCK = 512
 """Values of a row per pass: two panels are 64 KiB."""
 
-TILES: dict[str, tuple[int, int]] = {"avx512": (2, 12), "neon": (1, 6)}
+TILES: dict[str, tuple[int, int]] = {"avx512": (4, 6), "neon": (1, 6)}
 """(panels, columns) of a register tile."""
 
 
 def tile_shape():
     """Panels and columns of the tile on this instruction set."""
     return TILES.get(current().name, (1, 4))
-
-
-def room_bytes(tokens):
-    """Bytes that a thread needs for so many tokens."""
-    panels, columns = 2, 12
-    return 4 * ROWS * panels * (BLOCK + tokens + columns)
 
 
 def build(name):
@@ -75,10 +69,9 @@ def build(name):
                     sums = restore(saved, 64) if start else zeros()
                     spare = max(columns - left, 0)
                     sums = multiply(sums, room, x, stride, count, columns - 1 - spare)
+                    tile_store(saved, 64, sums)
                     if start + count == values:
-                        write(sums, out, out_stride, row, rows, min(left, columns), bias, add)
-                    else:
-                        tile_store(saved, 64, sums)
+                        write(saved, out, out_stride, row, rows, min(left, columns), bias, add)
                     x, out = x + columns * stride, out + columns * out_stride
                     left, saved = left - columns, saved + tile_bytes
 

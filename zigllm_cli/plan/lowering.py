@@ -44,6 +44,12 @@ machine."""
 
 FLOATS = ("F32", "F16", "BF16")
 
+PANEL_ROWS = 64
+"""Rows of weights that a thread multiplies with all tokens at a time, at most."""
+
+FLOAT_PANELS, PANELS = 4 * PANEL_ROWS * 512, PANEL_ROWS * (STEP + 4 * 16 + 4 * 16)
+"""Bytes of those rows, unpacked, that stand in the first-level cache at a time."""
+
 
 class Mode(StrEnum):
     """How many tokens a lowered operation is for."""
@@ -124,12 +130,13 @@ class Lowering:
     def _reserve_product(self, product: Product, rows: int) -> None:
         weight = product.weight
         if weight.type in FLOATS:
-            room = 4 * 32 * (512 + self.batch + 24)
+            room = FLOAT_PANELS
         else:
             layout = LAYOUTS[weight.type]
             steps = -(-weight.columns // STEP)
             self.buffers.reserve(_records(layout), rows * steps * layout.record)
-            room = 2 * steps * 16 * (STEP + 4 * layout.groups + 64)
+            room = PANELS
+        room += 4 * PANEL_ROWS * rows
         self.buffers.reserve("panels", self.threads * self._rounded(room))
 
     @staticmethod

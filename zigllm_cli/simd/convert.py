@@ -252,7 +252,7 @@ def half_of_e4m3(b: Any, bits: Any) -> Any:
 
 
 def f16_lanes(source: Vec, places: Sequence[int]) -> Any:
-    """An operation (v): 16 half floats of a vector of bytes, as f32; the n-th has bytes 2n, 2n+1."""
+    """An operation: 16 half floats of a vector of bytes, as f32; number n has bytes 2n, 2n + 1."""
 
     def build(b: Any, v: Any) -> Any:
         halves = b.bitcast(v, ir.VectorType(I16, source.lanes // 2))

@@ -132,3 +132,11 @@ def masked_load(b: Any, address: ir.Value, kind: ir.VectorType, mask: ir.Value) 
     name = f"llvm.masked.load.v{kind.count}{letter}.p0"
     pointer = b.inttoptr(address, kind.as_pointer())
     return call(b, name, kind, pointer, ir.Constant(I32, 1), mask, ir.Constant(kind, None))
+
+
+def fence(b: Any) -> None:
+    """IR: loads and stores stay on their side of this, in the machine code too; costs nothing.
+
+    Without it LLVM moves a whole loop's loads to its front and spills what it has no register for.
+    """
+    b.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], True)

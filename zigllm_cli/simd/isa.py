@@ -46,9 +46,27 @@ ISAS: tuple[Isa, ...] = (
 """Best first. AVX512 means Ice Lake or Zen 4 and later: VNNI alone lacks the byte permutes."""
 
 
+_pretended: Isa | None = None
+
+
+def pretend(isa: Isa) -> None:
+    """Take this for a process on a machine with just that instruction set, and compile for it.
+
+    Its code can be read, not run (`jit.cross`). Come before the import of any other module of
+    this package: what they hold depends on the instruction set.
+    """
+    global _pretended
+    _pretended = isa
+    os.environ["ZIGLLM_ISA"] = isa.name
+    for answer in (host_features, current, target):
+        answer.cache_clear()
+
+
 @cache
 def host_features() -> frozenset[str]:
     """LLVM's names of what this CPU can do."""
+    if _pretended:
+        return frozenset(_pretended.needs)
     import llvmlite.binding as llvm
 
     return frozenset(name for name, has in llvm.get_host_cpu_features().items() if has)

@@ -7,15 +7,15 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from zigllm_cli.simd.emit import emit
+from zigllm_cli.simd.emit import call, emit
 from zigllm_cli.simd.isa import host_features
+from zigllm_cli.simd.vector import I32
 
 
 @emit(types.void)
 def pause(b: Any) -> None:
     """Let the other hardware thread go first, where there is an instruction for it."""
-    kind = ir.FunctionType(ir.VoidType(), [])
     if "sse2" in host_features():
-        b.asm(kind, "pause", "", [], True)
+        call(b, "llvm.x86.sse2.pause", ir.VoidType())
     elif "neon" in host_features():
-        b.asm(kind, "yield", "", [], True)
+        call(b, "llvm.aarch64.hint", ir.VoidType(), ir.Constant(I32, 1))  # yield
