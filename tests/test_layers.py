@@ -14,10 +14,16 @@ PACKAGE = ROOT / "zigllm_cli"
 
 LAYERS = (
     {"errors", "__init__"},
-    {"atomic"},
+    {"atomic", "machine"},
     {"gguf"},
+    {"simd"},
+    {"jit"},
     {"tokenizers", "quants"},
-    {"catalog"},
+    {"kernels"},
+    {"plan"},
+    {"models"},
+    {"catalog", "sampling"},
+    {"engine"},
     {"model"},
     {"inspection"},
     {"commands"},

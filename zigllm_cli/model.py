@@ -1,13 +1,62 @@
-"""`load`: a model from a file, as the Python API gives it out."""
+"""`load`: a model from a file, as the Python API gives it out.
+
+model = load("model.gguf")
+model.tokenizer.encode("Hello")             # needs no numba
+for piece in model.generate("Once upon"):   # builds the engine
+    print(piece, end="", flush=True)
+model.logits([1, 2, 3])                     # float32 [3, vocabulary]
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from time import perf_counter
+from typing import TYPE_CHECKING
 
 from zigllm_cli.catalog import resolve
+from zigllm_cli.errors import UsageError
 from zigllm_cli.gguf import GGUFFile, open_gguf
 from zigllm_cli.tokenizers import Tokenizer, from_metadata
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from zigllm_cli.engine.generation import Generation
+    from zigllm_cli.engine.runner import Runner
+    from zigllm_cli.engine.session import Session, Slots
+    from zigllm_cli.sampling import Sampling
+
+SEQUENCES = 8
+"""Sessions of a model that can be open at a time, forks included."""
+
+STEP = 256
+"""`logits` without a context of its own opens one of a multiple of this, as llama.cpp does."""
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How the engine of a model is opened.
+
+    Attributes:
+        threads: None for what suits the machine.
+        ctx: positions per sequence; None for the trained length.
+        kv_type: of the cache.
+        progress: told (done, all) while kernels are compiled.
+    """
+
+    threads: int | None = None
+    ctx: int | None = None
+    kv_type: str = "f16"
+    progress: Callable[[int, int], None] | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("threads", self.threads), ("ctx", self.ctx)):
+            if value is not None and value < 1:
+                raise UsageError(f"{name} is {value}, but must be 1 or more")
 
 
 class Model:
@@ -15,22 +64,160 @@ class Model:
 
     Attributes:
         file: metadata and tensors.
+        options: how its engine is opened.
     """
 
-    def __init__(self, file: GGUFFile) -> None:
+    def __init__(self, file: GGUFFile, options: EngineOptions | None = None) -> None:
         self.file = file
+        self.options = options or EngineOptions()
+        self._engines: dict[int | None, tuple[Runner, Slots]] = {}
+        self._exact: Runner | None = None
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """Text to token ids and back."""
         return from_metadata(self.file.metadata)
 
+    def generate(
+        self,
+        prompt: str | Sequence[int],
+        *,
+        max_tokens: int | None = None,
+        temperature: float = 0.8,
+        top_k: int = 40,
+        top_p: float = 0.95,
+        min_p: float = 0.05,
+        repeat_penalty: float = 1.0,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+    ) -> Generation:
+        """Go on from a prompt: an iterator over pieces of text.
 
-def load(path: str | os.PathLike[str]) -> Model:
+        It ends with an end token, a stop string, `max_tokens`, or a full context; its
+        `finish_reason`, `ids` and `timings` say more. Control tokens in the prompt's text are
+        recognised.
+
+        Args:
+            prompt: text, or token ids.
+            temperature: 0 always takes the most likely token.
+            stop: texts that end it, and are not given out.
+            seed: the same one gives the same text; None for another each time.
+        """
+        from zigllm_cli.sampling import Sampling
+
+        sampling = Sampling(temperature, top_k, top_p, min_p, repeat_penalty, seed=seed)
+        ids = self.prompt_ids(prompt) if isinstance(prompt, str) else list(prompt)
+        start = perf_counter()
+        session = self.session()
+        load = perf_counter() - start
+        return self.continue_from(
+            session, ids, sampling, max_tokens=max_tokens, stop=as_stops(stop), load=load
+        )
+
+    def continue_from(
+        self,
+        session: Session,
+        ids: Sequence[int],
+        sampling: Sampling,
+        *,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        keep: int | None = None,
+        load: float = 0.0,
+    ) -> Generation:
+        """`generate` with everything in the caller's hands; see `Generation`."""
+        from zigllm_cli.engine.generation import Continuation, Generation
+        from zigllm_cli.sampling import excluding
+
+        chain = sampling.chain(bias=excluding(self.tokenizer.vocabulary.suppressed))
+        continuation = Continuation(
+            self.tokenizer, chain, ids, max_tokens=max_tokens, stop=as_stops(stop)
+        )
+        return Generation(session, continuation, keep=keep, load=load)
+
+    def prompt_ids(self, text: str) -> list[int]:
+        """The tokens of a prompt: with BOS and the like, and control tokens recognised."""
+        return self.tokenizer.encode(text, parse_special=True)
+
+    def session(self, ctx: int | None = None) -> Session:
+        """An empty sequence to evaluate tokens in.
+
+        Args:
+            ctx: how many tokens it may hold; None for what the model was opened with.
+        """
+        from zigllm_cli.engine.session import Session, Slots
+
+        if ctx not in self._engines:
+            runner = self.runner(ctx, sequences=SEQUENCES)
+            self._engines[ctx] = runner, Slots(runner)
+        runner, slots = self._engines[ctx]
+        return Session(runner, slots.take(), slots)
+
+    def logits(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """The logits behind every one of `tokens`, float32 [n, vocabulary].
+
+        From an empty context, with keys and values in float32. Without `ctx` the context is the
+        number of tokens, rounded up to 256.
+
+        Raises:
+            UsageError: no tokens, not tokens of this model, or more than `ctx`.
+        """
+        from zigllm_cli.engine.batch import Batch
+        from zigllm_cli.engine.session import check_ids
+
+        ids = [int(token) for token in tokens]
+        context = self.options.ctx or max(-(-len(ids) // STEP) * STEP, STEP)
+        if not ids or len(ids) > context:
+            raise UsageError(f"{len(ids)} tokens were given, but must be from 1 to {context}")
+        if self._exact is None or self._exact.context != context:
+            if self._exact is not None:
+                self._exact.close()
+            self._exact = None  # its memory is free before the next one is made
+            self._exact = self.runner(context, kv_type="f32")
+        check_ids(ids, self._exact.vocabulary)
+        self._exact.truncate(0, 0)
+        return self._exact.step(Batch.of(ids, 0, 0, outputs=range(len(ids))))
+
+    def runner(
+        self, ctx: int | None = None, *, sequences: int = 1, kv_type: str | None = None
+    ) -> Runner:
+        """A new engine for this model, with the model's options where nothing else is said."""
+        from zigllm_cli.engine.runner import Runner
+
+        options = self.options
+        return Runner(
+            self.file,
+            threads=options.threads,
+            context=ctx or options.ctx,
+            kv_type=kv_type or options.kv_type,
+            sequences=sequences,
+            progress=options.progress,
+        )
+
+
+def as_stops(stop: Sequence[str]) -> tuple[str, ...]:
+    """Stop strings; a single one may stand without a list around it."""
+    return (stop,) if isinstance(stop, str) else tuple(stop)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    threads: int | None = None,
+    ctx: int | None = None,
+    kv_type: str = "f16",
+) -> Model:
     """Open a model: a GGUF file, the first shard of a split one, an alias or `builtin`.
+
+    Args:
+        threads: to run with; None for what suits the machine.
+        ctx: tokens of context; None for as many as the model was trained with.
+        kv_type: type of the cache: f32, f16, bf16, q8_0 or q4_0.
 
     Raises:
         InputError: not found, unreadable or corrupt.
         UnsupportedError: a kind of file this program does not read.
+        UsageError: an option makes no sense.
     """
-    return Model(open_gguf(resolve(path)))
+    options = EngineOptions(threads=threads, ctx=ctx, kv_type=kv_type)
+    return Model(open_gguf(resolve(path)), options)

@@ -39,7 +39,10 @@ def assert_same(values: np.ndarray, expected: np.ndarray, what: str) -> None:
 
 def test_every_type_has_a_decoder() -> None:
     for kind in TENSOR_TYPES:
-        assert dequantize(np.zeros((1, kind.block_bytes), np.uint8), kind.id, kind.block_size).any() == 0
+        assert (
+            dequantize(np.zeros((1, kind.block_bytes), np.uint8), kind.id, kind.block_size).any()
+            == 0
+        )
 
 
 @pytest.mark.parametrize("name", RECORDED)

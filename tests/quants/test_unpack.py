@@ -10,11 +10,9 @@ from numba import njit
 
 from zigllm_cli.gguf.types import tensor_type
 from zigllm_cli.jit import Kernel, call
-from zigllm_cli.jit.compile import object_code
-from zigllm_cli.jit.kernel import _engine
 from zigllm_cli.quants.layouts import LAYOUTS, STEP, Layout
 from zigllm_cli.quants.unpack import unpacking
-from zigllm_cli.simd.memory import load_i64, store_vec
+from zigllm_cli.simd.memory import store_vec
 
 Array = np.ndarray[Any, np.dtype[Any]]
 FEW = ("Q4_1", "Q2_K", "Q8_0", "Q1_0")
@@ -49,8 +47,7 @@ def contents(name: str, step: Array) -> tuple[Array, Array, Array]:
     chains = layout.chains
 
     @njit(error_model="numpy")
-    def show(args, thread, threads):
-        p, out = load_i64(args), load_i64(args + 8)
+    def show(p, out):
         w0, w1, w2, w3 = weights(p)
         store_vec(out, w0)
         store_vec(out + 64, w1)
@@ -66,13 +63,8 @@ def contents(name: str, step: Array) -> tuple[Array, Array, Array]:
         if has_minima:
             store_vec(out + 512, minima(p))
 
-    import ctypes
-
-    symbol = f"show_{name}"
-    address = _engine().load(object_code(show, symbol), symbol)
     out = np.zeros(576, np.uint8)
-    args = np.array([step.ctypes.data, out.ctypes.data], np.int64)
-    ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)(address)(args.ctypes.data, 0, 1)
+    show(step.ctypes.data, out.ctypes.data)
     floats = out[256:].view(np.float32).reshape(5, 16)
     return out[:256].reshape(4, 64), floats[:chains], floats[4]
 

@@ -16,6 +16,10 @@ LLAMA_CPP_SPELLINGS = {
     "--ctx-size": "--ctx",
     "--n-predict": "--max-tokens",
     "--predict": "--max-tokens",
+    "--temperature": "--temp",
+    "--reverse-prompt": "--stop",
+    "--cache-type-k": "--kv-type",
+    "--cache-type-v": "--kv-type",
     "--parse_special": "--parse-special",
     "--no-bos": "--no-special",
 }

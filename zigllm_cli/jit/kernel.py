@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from zigllm_cli.jit import cache as disk
-from zigllm_cli.simd.isa import target
+from zigllm_cli.simd.isa import prepare_numba, target
 
 
 @dataclass(frozen=True, order=True)
@@ -27,6 +27,7 @@ class Kernel:
 
     def build(self) -> Any:
         """The Numba function behind it, not yet compiled."""
+        prepare_numba()  # the first `njit` in any module settles the target
         return import_module(f"zigllm_cli.kernels.{self.module}").build(*self.variant)
 
 
@@ -84,10 +85,8 @@ def call(kernel: Kernel) -> Native:
 
 
 def missing(kernels: Iterable[Kernel]) -> list[Kernel]:
-    """Those that are not kept on disk, in order."""
-    return sorted(
-        kernel for kernel in set(kernels) if not (disk.folder() / f"{kernel.name}.o").exists()
-    )
+    """Those that are not kept on disk, or not whole, in order."""
+    return sorted(kernel for kernel in set(kernels) if disk.read(kernel.name) is None)
 
 
 def compile_missing(

@@ -98,9 +98,14 @@ def _fma(b, x, y, z):
     return call(b, "llvm.fma.v16f32", f32x16.ir, x, y, z)
 
 
+UNROLL = 2
+"""Accumulators of a column, however many columns: so a token's sum does not depend on how many
+others share the step. Two keep up with memory."""
+
+
 def row_of(name, columns):
     """A Numba function: one row of weights times `columns` tokens."""
-    unroll = max(4 // columns, 1)
+    unroll = UNROLL
     many = partial_sums(name, columns, unroll, unroll)
     some = partial_sums(name, columns, unroll, 1)
     last, fold, store = last_sums(name, columns, unroll), folded(columns, unroll), store_sums(columns)

@@ -6,8 +6,7 @@ Bits 0-15 belong to the weights in low nibbles, bits 16-31 to those in high nibb
 from numba import njit
 
 from zigllm_cli.simd import operators as operators
-from zigllm_cli.simd.arithmetic import const, fill, has_bits, low_nibbles, select
-from zigllm_cli.simd.arithmetic import shift_right_words
+from zigllm_cli.simd.arithmetic import const, fill, has_bits, low_nibbles, select, shift_right_words
 from zigllm_cli.simd.shuffle import permute
 from zigllm_cli.simd.vector import u8x32, u8x64
 

@@ -4,7 +4,7 @@
            d    qs[16]
            f16  low nibbles: weights 0..15, high nibbles: weights 16..31
 
-    weight = d * level[q]
+weight = d * level[q]
 """
 
 from numba import njit

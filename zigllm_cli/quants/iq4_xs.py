@@ -7,7 +7,7 @@
     scales_l  lower four bits of the scales, sub-block n in nibble n
     scales_h  upper two bits, sub-block n in bits 2n, 2n + 1
 
-    weight = d * (scale - 32) * level[q]
+weight = d * (scale - 32) * level[q]
 """
 
 from numba import njit

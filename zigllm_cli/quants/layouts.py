@@ -61,7 +61,10 @@ class Layout:
     @cached_property
     def lane_groups(self) -> tuple[tuple[int, ...], ...]:
         """For each chain and lane, which group of 32 activations its bytes come from."""
-        first = [[self.order[64 * self.vectors * c + 4 * n] for n in range(16)] for c in range(self.chains)]
+        first = [
+            [self.order[64 * self.vectors * c + 4 * n] for n in range(16)]
+            for c in range(self.chains)
+        ]
         return tuple(tuple(place // 32 for place in lanes) for lanes in first)
 
     # The record of 256 activations: bytes, then per chain 16 scales, 16 starts, then the minima.

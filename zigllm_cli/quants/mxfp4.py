@@ -4,7 +4,7 @@
            e     qs[16]
            E8M0  low nibbles: weights 0..15, high nibbles: weights 16..31
 
-    weight = 2^(e - 128) * level[q], the levels doubled to be whole numbers
+weight = 2^(e - 128) * level[q], the levels doubled to be whole numbers
 """
 
 from numba import njit

@@ -4,7 +4,7 @@
            d[4]   qs[32]
            UE4M3  8 bytes a group: low nibbles weights 0..7 of it, high nibbles 8..15
 
-    weight = d / 2 * level[q], the levels doubled to be whole numbers
+weight = d / 2 * level[q], the levels doubled to be whole numbers
 """
 
 from numba import njit

@@ -4,7 +4,7 @@
            d    bits[16]
            f16  weight i in bit i % 8 of byte i // 8
 
-    weight = d * (2 * bit - 1)
+weight = d * (2 * bit - 1)
 """
 
 from numba import njit

@@ -4,15 +4,15 @@
            d    qs[16]
            f16  weight i in bits 2 * (i % 4) and the next of byte i // 4
 
-    weight = d * (q - 1)
+weight = d * (q - 1)
 """
 
 from numba import njit
 
+from zigllm_cli.quants.two_bits import lowest_two
 from zigllm_cli.simd import operators as operators
 from zigllm_cli.simd.arithmetic import shift_right_words
 from zigllm_cli.simd.memory import strided, strided_f16
-from zigllm_cli.quants.two_bits import lowest_two
 from zigllm_cli.simd.vector import u8x64
 
 load_four_blocks = strided(u8x64, 4, 18)

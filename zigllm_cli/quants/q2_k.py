@@ -4,7 +4,7 @@
            scales[16]  qs[64]                              d    dmin
            nibbles     two bits of each weight             f16  f16
 
-    weight = d * sc * q - dmin * m, sc the low and m the high nibble of the group's byte
+weight = d * sc * q - dmin * m, sc the low and m the high nibble of the group's byte
 """
 
 from numba import njit

@@ -8,7 +8,7 @@
     scales[0..7]    lower four bits of the scales of groups 0..7 (low nibble), 8..15 (high nibble)
     scales[8..11]   byte 8 + n: upper two bits of groups n, n + 4, n + 8, n + 12, lowest first
 
-    weight = d * (scale - 32) * (q - 4)
+weight = d * (scale - 32) * (q - 4)
 """
 
 from numba import njit

@@ -4,7 +4,7 @@
            d    m    qs[16]
            f16  f16  low nibbles: weights 0..15, high nibbles: weights 16..31
 
-    weight = d * q + m
+weight = d * q + m
 """
 
 from numba import njit

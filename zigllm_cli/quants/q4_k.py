@@ -8,17 +8,17 @@
     scales[4..7]   m0..m3 in bits 0-5, upper bits of m4..m7 in bits 6-7
     scales[8..11]  lower four bits of sc4..sc7 (low nibble) and m4..m7 (high nibble)
 
-    weight = d * sc * q - dmin * m
+weight = d * sc * q - dmin * m
 """
 
 from numba import njit
 
+from zigllm_cli.quants.k_scales import scales_and_minima
 from zigllm_cli.simd import operators as operators
 from zigllm_cli.simd.arithmetic import low_nibbles, shift_right_words
 from zigllm_cli.simd.memory import load_u8x64
 from zigllm_cli.simd.shuffle import blend, permute
 from zigllm_cli.simd.vector import f32x16, u8x64
-from zigllm_cli.quants.k_scales import scales_and_minima
 
 shift_right_4 = shift_right_words(4)
 first_halves = blend(u8x64, [32 * (b // 16) + b % 16 for b in range(64)])

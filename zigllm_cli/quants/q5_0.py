@@ -4,7 +4,7 @@
            d    qh[4]  qs[16]
            f16  bits   low nibbles: weights 0..15, high nibbles: weights 16..31
 
-    weight = d * (q - 16); bit i of qh is the fifth bit of weight i
+weight = d * (q - 16); bit i of qh is the fifth bit of weight i
 """
 
 from numba import njit

@@ -4,7 +4,7 @@
            d    m    qh[4]  qs[16]
            f16  f16  bits   low nibbles: weights 0..15, high nibbles: weights 16..31
 
-    weight = d * q + m; bit i of qh is the fifth bit of weight i
+weight = d * q + m; bit i of qh is the fifth bit of weight i
 """
 
 from numba import njit

@@ -6,7 +6,7 @@
 
     qh[j]  fifth bits: bit n for weight j of sub-block n
 
-    weight = d * sc * q - dmin * m
+weight = d * sc * q - dmin * m
 """
 
 from numba import njit

@@ -9,7 +9,7 @@
     ql[32..63]  low nibbles: weights 32..63, high nibbles: weights 96..127
     qh[0..31]   bits 0-1: weights 0..31, 2-3: 32..63, 4-5: 64..95, 6-7: 96..127
 
-    weight = d * scale * (q - 32)
+weight = d * scale * (q - 32)
 """
 
 from numba import njit

@@ -4,7 +4,7 @@
            d    qs[32]
            f16  signed bytes, weights 0..31
 
-    weight = d * q
+weight = d * q
 """
 
 from numba import njit

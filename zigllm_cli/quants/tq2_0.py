@@ -4,7 +4,7 @@
            qs[64]                             d
            two bits of each weight            f16
 
-    weight = d * (q - 1)
+weight = d * (q - 1)
 """
 
 from numba import njit

@@ -1,0 +1,221 @@
+"""`zigllm generate`: text that goes on from a prompt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+import typer
+
+from zigllm_cli.commands._engine import (
+    CtxOption,
+    EngineRequest,
+    KvTypeOption,
+    MlockOption,
+    NoMmapOption,
+    OverrideOption,
+    RopeBaseOption,
+    RopeScaleOption,
+    RopeScalingOption,
+    ThreadsOption,
+    open_model,
+)
+from zigllm_cli.commands._options import FileOption, JsonOption, ModelOption
+from zigllm_cli.errors import UsageError
+
+SAMPLING = "Sampling"
+LENGTH = "Where it ends"
+MANY = "Many prompts"
+
+
+def generate(
+    prompt: Annotated[
+        str | None, typer.Argument(help="The beginning; default: standard input.")
+    ] = None,
+    model: ModelOption = None,
+    file: FileOption = None,
+    prompt_option: Annotated[str | None, typer.Option("--prompt", "-p", hidden=True)] = None,
+    escape: Annotated[
+        bool,
+        typer.Option("--escape", "-e", help=r"Read \n, \t, \xHH ... in prompt and stop strings."),
+    ] = False,
+    echo: Annotated[bool, typer.Option("--echo", help="Print the prompt first.")] = False,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Speed and memory, on stderr, at the end.")
+    ] = False,
+    json: JsonOption = False,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--max-tokens",
+            "-n",
+            metavar="N",
+            help="Most tokens to generate; default: until an end token or a full context.",
+            rich_help_panel=LENGTH,
+        ),
+    ] = None,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stop",
+            metavar="TEXT",
+            help="End before this text. Repeatable.",
+            rich_help_panel=LENGTH,
+        ),
+    ] = None,
+    context_shift: Annotated[
+        bool,
+        typer.Option(
+            "--context-shift",
+            help="Forget the oldest half when the context is full, and go on.",
+            rich_help_panel=LENGTH,
+        ),
+    ] = False,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            "--keep",
+            metavar="N",
+            help="Tokens of the prompt that --context-shift spares; -1: all of it.",
+            rich_help_panel=LENGTH,
+        ),
+    ] = None,
+    truncate: Annotated[
+        str | None,
+        typer.Option(
+            "--truncate",
+            metavar="head|middle",
+            help="Cut a prompt that is longer than the context, there.",
+            rich_help_panel=LENGTH,
+        ),
+    ] = None,
+    temp: Annotated[
+        float,
+        typer.Option(
+            "--temp",
+            metavar="T",
+            help="Temperature; 0 always takes the likeliest token.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = 0.8,
+    top_k: Annotated[
+        int,
+        typer.Option(
+            "--top-k", metavar="K", help="The K likeliest; 0 is off.", rich_help_panel=SAMPLING
+        ),
+    ] = 40,
+    top_p: Annotated[
+        float,
+        typer.Option(
+            "--top-p",
+            metavar="P",
+            help="The likeliest that make up P together; 1 is off.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = 0.95,
+    min_p: Annotated[
+        float,
+        typer.Option(
+            "--min-p",
+            metavar="P",
+            help="At least P times as likely as the likeliest; 0 is off.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = 0.05,
+    repeat_penalty: Annotated[
+        float,
+        typer.Option(
+            "--repeat-penalty",
+            metavar="R",
+            help="Above 1, tokens among the last 64 become less likely.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = 1.0,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed",
+            "-s",
+            metavar="N",
+            help="The same seed gives the same text; default: chance.",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            "--prompts",
+            metavar="FILE.jsonl",
+            help="A prompt on each line: a JSON text, or an object with prompt and maybe id, "
+            "max_tokens, seed, stop. Results are JSON lines in the same order.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
+    parallel: Annotated[
+        int | None,
+        typer.Option(
+            "--parallel",
+            metavar="N",
+            min=1,
+            help="Prompts of --prompts to run together (default 8).",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
+    threads: ThreadsOption = None,
+    ctx: CtxOption = None,
+    kv_type: KvTypeOption = "f16",
+    rope_scaling: RopeScalingOption = None,
+    rope_scale: RopeScaleOption = None,
+    rope_freq_base: RopeBaseOption = None,
+    override_kv: OverrideOption = None,
+    no_mmap: NoMmapOption = False,
+    mlock: MlockOption = False,
+) -> int:
+    """Go on from a prompt; stdout gets the continuation alone, as it comes.
+
+    [bold]Examples[/bold]
+
+      zigllm generate "Once upon a time" -m model.gguf -n 100
+
+      zigllm generate -m model.gguf -f question.txt --temp 0 --stop "Q:" --stats
+
+      zigllm generate -m model.gguf --prompts ask.jsonl > answers.jsonl
+    """
+    started = perf_counter()
+    if prompt is not None and prompt_option is not None:
+        raise UsageError("the prompt is given twice; leave out --prompt")
+    prompt = prompt_option if prompt is None else prompt
+    if prompts is not None and (prompt is not None or file is not None):
+        raise UsageError("--prompts has the prompts; leave out the others")
+    if prompts is None and parallel is not None:
+        raise UsageError("--parallel is for many prompts; give them with --prompts FILE.jsonl")
+    if keep is not None and not context_shift:
+        raise UsageError("--keep is for a context that shifts; give --context-shift too")
+
+    from zigllm_cli.commands import _generate_many as many
+    from zigllm_cli.commands._generate_prompt import read_prompt, unescape
+    from zigllm_cli.commands._generate_run import Settings, run
+    from zigllm_cli.sampling import Sampling
+
+    settings = Settings(
+        sampling=Sampling(
+            temp, top_k, top_p, min_p, repeat_penalty, seed=None if seed == -1 else seed
+        ),
+        max_tokens=None if max_tokens is not None and max_tokens < 0 else max_tokens,
+        stop=tuple(map(unescape, stop or ())) if escape else tuple(stop or ()),
+        keep=(keep or 0) if context_shift else None,
+        truncate=truncate,
+        echo=echo,
+        stats=stats,
+        json=json,
+    )
+    request = EngineRequest(
+        *(model, threads, ctx, kv_type, override_kv or ()),
+        *(rope_scaling, rope_scale, rope_freq_base, no_mmap, mlock),
+    )
+    if prompts is not None:
+        lines = many.read_lines(prompts, escapes=escape)
+        return many.run_many(open_model(request), lines, settings, parallel or 8, started)
+    text = read_prompt(prompt, file, escapes=escape)
+    return run(open_model(request), text, settings, started)
