@@ -70,9 +70,7 @@ def inside(model: Path, o: argparse.Namespace) -> Speed:
     silent = c.llama_log_callback(lambda *_: None)
     c.llama_log_set(silent, ctypes.c_void_p(0))
     c.llama_backend_init()
-    weights = c.llama_model_load_from_file(
-        str(model).encode(), c.llama_model_default_params()
-    )
+    weights = c.llama_model_load_from_file(str(model).encode(), c.llama_model_default_params())
     params = c.llama_context_default_params()
     params.n_ctx = max(o.p, o.d + o.n) + 8
     params.n_batch = max(o.p, o.d, 512)

@@ -52,7 +52,9 @@ def quantize(source: Path, target: Path, name: str, threads: int) -> None:
 
 def main() -> None:
     """Quantise to every type asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("source", type=Path)
     parser.add_argument("types", nargs="+")
     parser.add_argument("-o", "--output", type=Path, help="folder; the source's by default")

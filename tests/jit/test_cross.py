@@ -1,4 +1,4 @@
-"""Kernels for ARM, which can be compiled anywhere, but are not run here: their code is looked at."""
+"""Kernels for ARM, compiled here but never run (there is no such machine): their code is read."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_waiting_yields(neon: dict[Kernel, str]) -> None:
     assert ["yield"] in instructions(neon[Kernel("serve")])
 
 
-@pytest.mark.parametrize("kernel", (*DOT_PRODUCT, *OTHERS), ids=lambda kernel: kernel.name)
+@pytest.mark.parametrize("kernel", [*DOT_PRODUCT, *OTHERS], ids=lambda kernel: kernel.name)
 def test_nothing_is_called(neon: dict[Kernel, str], kernel: Kernel) -> None:
     """No x86 intrinsic is left, nor a function of some run-time library."""
     words = instructions(neon[kernel])
@@ -75,5 +75,5 @@ def test_x86_from_the_command_line() -> None:
 
 
 def test_unknown_instruction_set() -> None:
-    with pytest.raises(InputError, match="^mmx is not an instruction set: use avx512, avxvnni, "):
+    with pytest.raises(InputError, match="mmx is not an instruction set: use avx512, avxvnni, "):
         assembly("mmx", Kernel("serve"))

@@ -53,7 +53,7 @@ def test_positions_must_follow() -> None:
     assert cache.lengths == [1, 0]
 
 
-@pytest.mark.parametrize("kv_type", ("f32", "f16", "q8_0"))
+@pytest.mark.parametrize("kv_type", ["f32", "f16", "q8_0"])
 def test_copy_and_state(kv_type: str) -> None:
     cache = filled(kv_type)
     cache.copy(0, 1)
@@ -97,7 +97,7 @@ def test_shift_of_nothing_and_of_everything() -> None:
     assert cache.lengths[0] == 3
 
 
-@pytest.mark.parametrize("pairing", ("norm", "neox"))
+@pytest.mark.parametrize("pairing", ["norm", "neox"])
 def test_turning_keeps_the_angle_between(pairing: str) -> None:
     rng = np.random.default_rng(3)
     rotation = Rotation(pairing, 16, ROTATION.frequencies)

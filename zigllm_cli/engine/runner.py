@@ -171,7 +171,6 @@ class Runner:
         self.cache.check_positions(batch.sequences, batch.positions)
 
     def _step(self, batch: Batch, first: int, last: int, chosen: list[int]) -> Floats:
-        count = last - first
         table = self._load(batch, first, last, chosen)
         self.workers.run(memory_address(table.rows), len(table.calls))
         self.cache.extend(batch.sequences[first:last], batch.positions[first:last])

@@ -16,15 +16,22 @@ from numba import njit, types
 from zigllm_cli.kernels.share import share
 from zigllm_cli.quants.layouts import LAYOUTS, STEP
 from zigllm_cli.simd import operators as operators
-from zigllm_cli.simd.arithmetic import absolute, fill, maximum, splat_f32x16, zero_i32x16
-from zigllm_cli.simd.arithmetic import lane_maximum, zero_f32x16
+from zigllm_cli.simd.arithmetic import (
+    absolute,
+    fill,
+    lane_maximum,
+    maximum,
+    splat_f32x16,
+    zero_f32x16,
+    zero_i32x16,
+)
 from zigllm_cli.simd.convert import narrow_i8, round_to_i32
 from zigllm_cli.simd.dot import build_dot4, dot4
 from zigllm_cli.simd.emit import emit, joined, shuffle
 from zigllm_cli.simd.memory import load_f32x16, load_i64, masked_loader, store_vec
 from zigllm_cli.simd.shuffle import permute
-from zigllm_cli.simd.tile import Tile, column_of
-from zigllm_cli.simd.vector import I32, f32x8, f32x16, i8x16, i8x64, i32x16, u8x64
+from zigllm_cli.simd.tile import column_of
+from zigllm_cli.simd.vector import I32, Tile, f32x8, f32x16, i8x16, i8x64, i32x16, u8x64
 
 STEP_BYTES = Tile(i8x64, 4)
 ones = fill(u8x64, 1)
@@ -125,7 +132,7 @@ def build(name):
     layout = LAYOUTS[name]
     into_order = reordered(layout.order)
     group_starts = first_lanes_sums(layout)
-    minima = minima_sums(layout) if layout.minima else None
+    minima = minima_sums(layout) if layout.minima else _no_minima
     lane_scales = [permute(f32x8, groups, f32x16) for groups in layout.lane_groups]
 
     store_scales = _scale_stores(layout, lane_scales)
@@ -133,8 +140,6 @@ def build(name):
     has_minima, has_offset = bool(layout.minima), layout.offset != 0
     minima_at = layout.minima_at
     record_bytes = layout.record
-    if not has_minima:
-        minima = _no_minima
     get0, get1, get2, get3 = byte_vectors
 
     @njit(forceinline=True)
@@ -224,7 +229,8 @@ def _start_stores(layout, starts):
         @njit(forceinline=True)
         def store(z, t):
             u, zero = ones(), zero_i32x16()
-            store_vec(z + at, starts(dot4(dot4(dot4(dot4(zero, u, get0(t)), u, get1(t)), u, get2(t)), u, get3(t))))
+            sums = dot4(dot4(zero, u, get0(t)), u, get1(t))
+            store_vec(z + at, starts(dot4(dot4(sums, u, get2(t)), u, get3(t))))
 
     elif layout.chains == 2:
 

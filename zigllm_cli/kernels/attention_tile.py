@@ -59,8 +59,8 @@ from zigllm_cli.simd.memory import (
     store_i64,
     store_vec,
 )
-from zigllm_cli.simd.tile import Tile, zero_tile
-from zigllm_cli.simd.vector import F32, f32x16
+from zigllm_cli.simd.tile import zero_tile
+from zigllm_cli.simd.vector import F32, Tile, f32x16
 
 MAX_DIM = 256
 """Largest head dim."""

@@ -25,8 +25,8 @@ from zigllm_cli.simd.emit import (
 )
 from zigllm_cli.simd.isa import current
 from zigllm_cli.simd.memory import load_i64
-from zigllm_cli.simd.tile import Tile, tile_load, tile_store, transposed, zero_tile
-from zigllm_cli.simd.vector import F32, f32x16, i32x16
+from zigllm_cli.simd.tile import tile_load, tile_store, transposed, zero_tile
+from zigllm_cli.simd.vector import F32, Tile, f32x16, i32x16
 
 ROWS = 16
 BLOCK = 512
@@ -64,7 +64,8 @@ def build(name):
                     for_rows = weights + start * size
                     pack(for_rows, row_bytes, row + n * ROWS, rows, count, room + n * panel_size)
                 saved = room + panels * panel_size
-                x, out, left = load_i64(args + 40) + 4 * start, load_i64(args + 56) + 4 * row, tokens
+                x, out = load_i64(args + 40) + 4 * start, load_i64(args + 56) + 4 * row
+                left = tokens
                 while left > 0:
                     sums = restore(saved, 64) if start else zeros()
                     spare = max(columns - left, 0)

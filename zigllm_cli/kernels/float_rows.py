@@ -20,8 +20,8 @@ from zigllm_cli.simd import operators as operators
 from zigllm_cli.simd.convert import half_to_float
 from zigllm_cli.simd.emit import call, emit, first_lanes_of, load, masked_load, offset
 from zigllm_cli.simd.memory import load_f32, load_i64, prefetch
-from zigllm_cli.simd.tile import Tile, at, zero_tile
-from zigllm_cli.simd.vector import I32, f32x16, i32x16, u16x16
+from zigllm_cli.simd.tile import at, zero_tile
+from zigllm_cli.simd.vector import I32, Tile, f32x16, i32x16, u16x16
 
 BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 """Bytes of a value, by ggml name."""
@@ -108,7 +108,8 @@ def row_of(name, columns):
     unroll = UNROLL
     many = partial_sums(name, columns, unroll, unroll)
     some = partial_sums(name, columns, unroll, 1)
-    last, fold, store = last_sums(name, columns, unroll), folded(columns, unroll), store_sums(columns)
+    last, fold = last_sums(name, columns, unroll), folded(columns, unroll)
+    store = store_sums(columns)
     zeros = zero_tile(f32x16, columns * unroll)
     size, lines = 16 * BYTES[name], max(unroll * 16 * BYTES[name] // 64, 1)
 

@@ -1,7 +1,7 @@
 """Products of many tokens (prefill): a register tile of rows x tokens.
 
 Sixteen rows are unpacked once into a panel, the layout in which `dot4` takes them: for every four
-weights along the row, four bytes of each of the 16 rows. Two panels are multiplied with
+weights along the row, four bytes of each of the 16 rows. Several panels are multiplied with
 `columns` tokens at a time: int32 accumulators in registers, four bytes of activations broadcast
 from memory per step, the scales applied once per group of 16 or 32 weights. Rows are
 taken `BLOCK` steps at a time, so that the panels stay in the first-level cache while all tokens
@@ -17,6 +17,8 @@ pass by; the sums wait in the second.
 
 The records must be readable up to the next multiple of the tile's columns.
 """
+
+from itertools import chain
 
 from llvmlite import ir
 from numba import njit, types
@@ -192,9 +194,9 @@ def transpose_stage(layout):
         for place, (vector, lane) in enumerate(quads_of(layout)):
             store(b, offset(b, panel, 64 * place), turned[vector][lane], 64)
         behind = ROWS * STEP
-        scales = [columns(4 + chain) for chain in range(layout.chains)]
-        for place, (chain, lane) in enumerate(sum(parts_of(layout), [])):
-            store(b, offset(b, panel, behind + 64 * place), scales[chain][lane], 64)
+        scales = [columns(4 + k) for k in range(layout.chains)]
+        for place, (k, lane) in enumerate(chain.from_iterable(parts_of(layout))):
+            store(b, offset(b, panel, behind + 64 * place), scales[k][lane], 64)
         if layout.minima:
             behind += 64 * layout.groups
             for lane, column in enumerate(columns(4 + layout.chains)):
@@ -207,19 +209,19 @@ def transpose_stage(layout):
 def parts_of(layout):
     """For every 32 activations of a step, which share a scale: (chain, first lane) of the weights'
     groups that meet them, one or two."""
-    found = [[] for _ in range(STEP // 32)]
-    for chain, lanes in enumerate(layout.lane_groups):
+    found: list[list[tuple[int, int]]] = [[] for _ in range(STEP // 32)]
+    for k, lanes in enumerate(layout.lane_groups):
         for lane in range(0, 16, layout.lanes):
-            found[lanes[lane]].append((chain, lane))
+            found[lanes[lane]].append((k, lane))
     return found
 
 
 def quads_of(layout):
     """(vector, lane) of every four weights, in the order of a panel: by group, vector, lane."""
     return [
-        (layout.vectors * chain + v, lane + n)
+        (layout.vectors * k + v, lane + n)
         for parts in parts_of(layout)
-        for chain, lane in parts
+        for k, lane in parts
         for v in range(layout.vectors)
         for n in range(layout.lanes)
     ]
@@ -260,8 +262,8 @@ def offsets_of(layout):
     words = [
         word
         for parts in parts_of(layout)
-        for chain, lane in parts
-        for word in (64 * layout.vectors * chain + 4 * lane, 64 * chain + 4 * lane)
+        for k, lane in parts
+        for word in (64 * layout.vectors * k + 4 * lane, 64 * k + 4 * lane)
     ]
 
     def build_offsets(b):

@@ -35,8 +35,8 @@ from zigllm_cli.simd.memory import (
     store_i64,
     store_u8,
 )
-from zigllm_cli.simd.tile import Tile, at, column_of, zero_tile
-from zigllm_cli.simd.vector import f32x16, i8x64, i32x16, u8x64
+from zigllm_cli.simd.tile import at, column_of, zero_tile
+from zigllm_cli.simd.vector import Tile, f32x16, i8x64, i32x16, u8x64
 
 PREFETCH = 4096
 """Bytes ahead: worth 5 GB/s on one thread; 16 KiB ahead is too far for two."""
@@ -55,7 +55,8 @@ def step_product(layout, columns):
         weights, factors = vectors[:4], vectors[4:]
         result = ir.Constant(sums.ir, ir.Undefined)
         for j in range(columns):
-            total = _column(b, layout, b.extract_value(acc, j), at(b, z, stride, j), weights, factors)
+            record = at(b, z, stride, j)
+            total = _column(b, layout, b.extract_value(acc, j), record, weights, factors)
             result = b.insert_value(result, total, j)
         return result
 

@@ -1,8 +1,8 @@
 """The rows of x whose logits are wanted, one behind the other.
 
-    args  0 x (f32)                     1 bytes from token to token of x
-          2 out                         3 bytes from token to token of out
-          4 width                       5 state
+args  0 x (f32)                     1 bytes from token to token of x
+      2 out                         3 bytes from token to token of out
+      4 width                       5 state
 """
 
 from numba import njit

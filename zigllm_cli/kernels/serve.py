@@ -17,6 +17,7 @@ from zigllm_cli.kernels.sync import ASLEEP, NEWEST, PER_THREAD, SEEN
 from zigllm_cli.simd.memory import atomic_add, atomic_load, load_i64, store_i64
 from zigllm_cli.simd.wait import pause
 
+
 def build():
     """The kernel that a worker thread runs."""
 

@@ -1,10 +1,10 @@
 """The block of memory through which threads meet; every word on a cache line of its own.
 
-    byte 0        threads that have arrived at the barrier
-    byte 64       barriers passed
-    byte 128      number of the newest step
-    byte 192 + 128 * thread        1 while that worker sleeps
-    byte 192 + 128 * thread + 64   the last step that it saw
+byte 0        threads that have arrived at the barrier
+byte 64       barriers passed
+byte 128      number of the newest step
+byte 192 + 128 * thread        1 while that worker sleeps
+byte 192 + 128 * thread + 64   the last step that it saw
 """
 
 PASSED = 64

@@ -35,7 +35,8 @@ class Keys:
         least = 1 if default != 0 else 0
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             raise InputError(
-                f"metadata key {self._full(name)} is {value!r}: a number of {least}..{most} is needed"
+                f"metadata key {self._full(name)} is {value!r}:"
+                f" a number of {least}..{most} is needed"
             )
         return value
 

@@ -17,10 +17,10 @@ from math import sqrt
 
 from zigllm_cli.errors import InputError, UnsupportedError
 from zigllm_cli.gguf import GGUFFile
-from zigllm_cli.plan.cache import CacheShape
 from zigllm_cli.models.hyperparameters import Keys
 from zigllm_cli.models.rope import RopeSettings, frequency_factors
 from zigllm_cli.models.tensors import Tensors
+from zigllm_cli.plan.cache import CacheShape
 from zigllm_cli.plan.operations import Rotation, Value, Vector
 from zigllm_cli.plan.plan import Plan
 
@@ -141,7 +141,8 @@ class Llama:
 
     def _feed_forward(self, plan: Plan, block: int, x: Value) -> Value:
         h, name = self.hyper, f"blk.{block}."
-        n = plan.rms_norm(x, self._norm(name + "ffn_norm"), h.epsilon, name="h.head" if x.head else "h")
+        normed = "h.head" if x.head else "h"
+        n = plan.rms_norm(x, self._norm(name + "ffn_norm"), h.epsilon, name=normed)
         gate = self._product(plan, name + "ffn_gate", h.ff, n, "gate")
         up = self._product(plan, name + "ffn_up", h.ff, n, "up")
         return self._product(

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from math import ceil, floor, log, pi
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zigllm_cli.errors import InputError
 from zigllm_cli.models.hyperparameters import Keys
 from zigllm_cli.models.tensors import Tensors
 from zigllm_cli.plan.operations import Rotation
+
+Floats = NDArray[np.floating]
 
 SCALINGS = ("none", "linear", "yarn", "longrope")
 BETA_FAST, BETA_SLOW = 32.0, 1.0
@@ -48,7 +51,8 @@ class RopeSettings:
         dimensions = keys.count("rope.dimension_count", head_dim)
         if dimensions % 2 or dimensions > head_dim:
             raise InputError(
-                f"rope.dimension_count is {dimensions}: an even number up to the head's {head_dim} is needed"
+                f"rope.dimension_count is {dimensions}:"
+                f" an even number up to the head's {head_dim} is needed"
             )
         factor = keys.number("rope.scaling.factor", 0.0, positive=False)
         if factor == 0:
@@ -62,7 +66,7 @@ class RopeSettings:
             magnitude=keys.number("rope.scaling.attn_factor", 1.0),
         )
 
-    def rotation(self, pairing: str, factors: np.ndarray | None) -> Rotation:  # type: ignore[type-arg]
+    def rotation(self, pairing: str, factors: Floats | None) -> Rotation:
         """The angles per position; `factors` [dimensions / 2] divide them."""
         pairs = np.arange(self.dimensions // 2)
         theta = self.base ** (-2.0 * pairs / self.dimensions)
@@ -77,7 +81,7 @@ class RopeSettings:
             magnitude *= 1.0 + 0.1 * log(self.factor) if self.factor > 1 else 1.0
         return Rotation(pairing, self.dimensions, tuple(map(float, theta)), magnitude)
 
-    def _extrapolated(self, pairs: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def _extrapolated(self, pairs: NDArray[np.int64]) -> Floats:
         """YaRN's ramp: 1 for pairs that turn often within the original context, 0 for slow ones."""
 
         def pair_with(rotations: float) -> float:
@@ -90,9 +94,7 @@ class RopeSettings:
         return 1.0 - np.clip(ramp, 0.0, 1.0)
 
 
-def frequency_factors(
-    tensors: Tensors, settings: RopeSettings, context: int
-) -> np.ndarray | None:  # type: ignore[type-arg]
+def frequency_factors(tensors: Tensors, settings: RopeSettings, context: int) -> Floats | None:
     """The tensor that divides the angles, if the file has one.
 
     longrope's choice is made once, by the size of the context that was opened: long factors

@@ -87,14 +87,14 @@ class Cache:
     def _refuse_too_large(self, layers: Sequence[CacheShape]) -> None:
         size = 0
         for shape in layers:
-            k, v = CacheLayout(self.kv_type, shape.key_dim), CacheLayout(self.kv_type, shape.value_dim)
-            each = k.k_bytes(self.context) + v.v_bytes(self.context)
-            size += each * shape.heads * self.sequences
+            keys = CacheLayout(self.kv_type, shape.key_dim).k_bytes(self.context)
+            values = CacheLayout(self.kv_type, shape.value_dim).v_bytes(self.context)
+            size += (keys + values) * shape.heads * self.sequences
         limit = memory_limit()
         if limit is not None and size > limit:
             raise MemoryLimitError(
-                f"a context of {self.context} needs {size / 2**30:.1f} GiB of KV cache, but this machine"
-                f" has {limit / 2**30:.1f} GiB: choose a smaller --ctx or --kv-type"
+                f"a context of {self.context} needs {size / 2**30:.1f} GiB of KV cache, but this"
+                f" machine has {limit / 2**30:.1f} GiB: choose a smaller --ctx or --kv-type"
             )
 
     @property
@@ -122,7 +122,8 @@ class Cache:
                 raise InputError(f"there is no sequence {sequence}: the cache has {self.sequences}")
             if not 0 <= position <= lengths[sequence]:
                 raise InputError(
-                    f"position {position} of sequence {sequence} does not follow its {lengths[sequence]}"
+                    f"position {position} of sequence {sequence} does not follow"
+                    f" its {lengths[sequence]}"
                 )
             lengths[sequence] = max(lengths[sequence], position + 1)
 
@@ -165,7 +166,8 @@ class Cache:
                     moved = turned(moved, rotation, -drop)
                 layer.k.write_k(keys, keep, moved)
                 row = layer.v.v_row_bytes
-                values[keep * row : (keep + count) * row] = values[first * row : length * row].copy()
+                rest = values[first * row : length * row].copy()
+                values[keep * row : (keep + count) * row] = rest
         self.lengths[sequence] = keep + count
 
     # -------------------------------------------------------------- state
@@ -186,7 +188,9 @@ class Cache:
         """
         length = int.from_bytes(state[:8], "little")
         if length > self.context:
-            raise InputError(f"a saved state of {length} positions exceeds the context of {self.context}")
+            raise InputError(
+                f"a saved state of {length} positions exceeds the context of {self.context}"
+            )
         parts = [part for layer in self.layers for part in layer.used(sequence, length)]
         if len(state) != 8 + sum(part.nbytes for part in parts):
             raise InputError("a saved state does not fit this model and KV type, or is truncated")
@@ -197,9 +201,7 @@ class Cache:
         self.lengths[sequence] = length
 
 
-def turned(
-    keys: NDArray[np.float32], rotation: Rotation, distance: int
-) -> NDArray[np.float32]:
+def turned(keys: NDArray[np.float32], rotation: Rotation, distance: int) -> NDArray[np.float32]:
     """Keys [positions, dim] rotated on by `distance` positions."""
     angles = distance * np.asarray(rotation.frequencies)
     cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)

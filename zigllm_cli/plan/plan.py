@@ -1,9 +1,9 @@
 """The builder: a model file calls it once, in the order of the forward pass.
 
-    x = plan.embed(tensors.token_embd)
-    h = plan.rms_norm(x, layer.attn_norm, epsilon)
-    q = plan.product(layer.attn_q, h, "q")
-    ...
+x = plan.embed(tensors.token_embd)
+h = plan.rms_norm(x, layer.attn_norm, epsilon)
+q = plan.product(layer.attn_q, h, "q")
+...
 """
 
 from __future__ import annotations
@@ -105,12 +105,8 @@ class Plan:
     ) -> Value:
         """Attention over what the layer's cache holds, this batch included."""
         out = Value("attention", heads * value_dim)
-        key_dim = q.width // heads
-        self.operations.append(
-            Attention(
-                out, "attention", q, layer, heads, kv_heads, key_dim, value_dim, scale, window, softcap
-            )
-        )
+        shape = (layer, heads, kv_heads, q.width // heads, value_dim)
+        self.operations.append(Attention(out, "attention", q, *shape, scale, window, softcap))
         return out
 
     def activation(self, function: str, gate: Value, up: Value | None = None) -> Value:

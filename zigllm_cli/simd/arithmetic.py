@@ -149,7 +149,8 @@ def shift_right_words(count: int) -> Any:
 @emit_for(Vec, Vec, Vec)
 def select(mask: Vec, x: Vec, y: Vec) -> Any:
     """x where the mask is set, else y."""
-    assert mask.element == "m" and x == y, "select(mask, x, y)"
+    assert mask.element == "m", "select(mask, x, y)"
+    assert x == y, "select(mask, x, y) of two types"
     return x, lambda b, m, u, v: b.select(m, u, v)
 
 

@@ -168,6 +168,7 @@ def strided(vec: Vec, parts: int, stride: int) -> Any:
 
 def strided_f16(count: int, stride: int) -> Any:
     """An operation: `count` half floats, `stride` bytes apart, each in 16/count lanes, as f32."""
+
     def load_halves(b: Any, p: Any) -> Any:
         value = ir.Constant(ir.VectorType(I16, count), ir.Undefined)
         for i in range(count):
@@ -181,6 +182,7 @@ def strided_f16(count: int, stride: int) -> Any:
 
 def pair_of_f16(first: int) -> Any:
     """An operation: two half floats of memory, one in the first lanes, one in the rest, as f32."""
+
     def load_pair(b: Any, p: Any) -> Any:
         pair = load(b, p, ir.VectorType(I16, 2))
         return half_to_float(b, shuffle(b, pair, pair, [int(lane >= first) for lane in range(16)]))

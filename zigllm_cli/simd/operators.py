@@ -15,8 +15,10 @@ from numba.extending import lower_builtin
 
 from zigllm_cli.simd.vector import Vec
 
+Lower = Callable[..., Any]
 
-def _operator(symbol: Any, integer: Callable[..., Any], floating: Callable[..., Any] | None) -> None:
+
+def _operator(symbol: Any, integer: Lower, floating: Lower | None) -> None:
     @infer_global(symbol)
     class _Typing(AbstractTemplate):  # type: ignore[misc]
         def generic(self, args: Any, kws: Any) -> Any:
