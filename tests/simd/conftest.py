@@ -12,10 +12,17 @@ import numpy as np
 import pytest
 from numba import njit
 
-from zigllm_cli.simd.memory import load_f32, load_f64, load_i64, loader, store_f32, store_i64
-from zigllm_cli.simd.memory import store_vec
+from zigllm_cli.simd.memory import (
+    load_f32,
+    load_f64,
+    load_i64,
+    loader,
+    store_f32,
+    store_i64,
+    store_vec,
+)
 from zigllm_cli.simd.tile import tile_load, tile_store
-from zigllm_cli.simd.vector import Tile, Vec, f32x16, i32x16
+from zigllm_cli.simd.vector import Tile, Vec
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -37,23 +44,23 @@ def fenced(shape: tuple[int, ...], kind: Any) -> Array:
 
 @dataclass(frozen=True)
 class Memory:
-    """Rows that an operation gets the addresses of, `size` bytes apart."""
+    """Rows that an operation gets the addresses of, and the array that they are parts of."""
 
     rows: Array
-
-    @property
-    def size(self) -> int:
-        return self.rows[0].nbytes
+    whole: Array
 
 
 @pytest.fixture(scope="session")
 def memory() -> Callable[[Array], Memory]:
-    """memory(array): its rows as an argument of `apply`, behind them the end of a page."""
+    """memory(rows): an argument of `apply`. The last row ends where a page ends.
 
-    def inside(array: Array) -> Memory:
-        rows = fenced(array.shape, array.dtype)
-        rows[...] = array
-        return Memory(rows)
+    `skip` elements of every row stand before the address that is handed over.
+    """
+
+    def inside(rows: Array, skip: int = 0) -> Memory:
+        copy = fenced(rows.shape, rows.dtype)
+        copy[...] = rows
+        return Memory(copy[:, skip:], copy)
 
     return inside
 
@@ -81,7 +88,7 @@ def _same(p: int) -> int:
 def _argument(value: Array | Memory) -> tuple[Any, Array, int]:
     """(how to get it from an address, the array, bytes from case to case)."""
     if isinstance(value, Memory):
-        return _same, value.rows, value.size
+        return _same, value.rows, value.rows.strides[0]
     if value.ndim == 1:
         return SCALARS[value.dtype.type], value, value.itemsize
     if value.dtype == np.bool_:

@@ -187,5 +187,3 @@ def test_first_lanes(apply: Apply) -> None:
 def test_narrow_f64(apply: Apply) -> None:
     x = np.array([0.1, 1 + 2**-24, 1 + 3 * 2**-24, 1e300, -1e300, 1e-46, -0.0, np.inf, np.nan])
     assert same(apply(ops.narrow_f64, np.float32, x)[:, 0], x.astype(np.float32))
-
-

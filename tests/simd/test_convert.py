@@ -50,7 +50,9 @@ def neighbourhood(values: Array) -> Array:
     with np.errstate(over="ignore"):
         middles = ((finite[1:] + finite[:-1]) / 2).astype(np.float32)
         points = np.concatenate([finite.astype(np.float32), middles])
-        points = np.concatenate([np.nextafter(points, np.float32(end)) for end in (-np.inf, np.inf)] + [points])
+        points = np.concatenate(
+            [np.nextafter(points, np.float32(end)) for end in (-np.inf, np.inf)] + [points]
+        )
     points = np.concatenate([points, [0.0, -0.0, np.inf, -np.inf, np.nan]])
     return np.resize(points, -(-len(points) // 16) * 16).astype(np.float32).reshape(-1, 16)
 

@@ -4,7 +4,8 @@
           1 calls                       2 sync (see below)
           3 address of the C function clock_gettime, or 0
           4 where thread 0 writes the time behind each barrier: int64 [calls + 1, 2]
-          5 address of the C function sched_yield
+          5 address of the C function sched_yield, or 0
+          6 address of the C function sched_getcpu, or 0
 
 `sync` is laid out in `sync.py`.
 
@@ -15,9 +16,9 @@ than cores only cost time.
 from llvmlite import ir
 from numba import njit, types
 
-from zigllm_cli.kernels.sync import PASSED
+from zigllm_cli.kernels.sync import ASLEEP, CORE, PASSED, PER_THREAD
 from zigllm_cli.simd.emit import emit
-from zigllm_cli.simd.memory import atomic_add, atomic_load, atomic_store, load_i64
+from zigllm_cli.simd.memory import atomic_add, atomic_load, atomic_store, load_i64, store_i64
 from zigllm_cli.simd.vector import I32, I64
 from zigllm_cli.simd.wait import pause
 
@@ -38,11 +39,11 @@ def call_clock(b, function, out):
     b.call(b.inttoptr(function, kind), [ir.Constant(I32, 1), out])
 
 
-@emit(types.void, types.int64)
-def call_yield(b, function):
-    """sched_yield()."""
+@emit(types.int64, types.int64)
+def call_plain(b, function):
+    """A C function `int f(void)`: sched_yield, sched_getcpu."""
     kind = ir.FunctionType(I32, []).as_pointer()
-    b.call(b.inttoptr(function, kind), [])
+    return b.sext(b.call(b.inttoptr(function, kind), []), I64)
 
 
 @njit(forceinline=True)
@@ -58,7 +59,7 @@ def barrier(sync, threads, generation, give_away):
         if spins < SPINS:
             pause()
         elif give_away:
-            call_yield(give_away)
+            call_plain(give_away)
 
 
 def build():
@@ -68,7 +69,9 @@ def build():
     def execute(args, thread, threads):
         table, calls, sync = load_i64(args), load_i64(args + 8), load_i64(args + 16)
         clock, times, give_away = load_i64(args + 24), load_i64(args + 32), load_i64(args + 40)
-        generation = atomic_load(sync + PASSED)
+        generation, where = atomic_load(sync + PASSED), load_i64(args + 48)
+        if where:
+            store_i64(sync + ASLEEP + PER_THREAD * thread + CORE, call_plain(where))
         if clock and thread == 0:
             call_clock(clock, times)
         for i in range(calls):

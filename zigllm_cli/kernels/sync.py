@@ -4,7 +4,7 @@ byte 0        threads that have arrived at the barrier
 byte 64       barriers passed
 byte 128      number of the newest step
 byte 192 + 128 * thread        1 while that worker sleeps
-byte 192 + 128 * thread + 64   the last step that it saw
+byte 192 + 128 * thread + 64   the last step that it saw, then the core it last ran on
 """
 
 PASSED = 64
@@ -12,6 +12,7 @@ NEWEST = 128
 ASLEEP = 192
 PER_THREAD = 128
 SEEN = 64
+CORE = 72
 
 
 def sync_bytes(threads: int) -> int:
