@@ -18,8 +18,6 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from zigllm_cli.atomic import atomic_file
-from zigllm_cli.errors import ZigllmError
 from zigllm_cli.simd.isa import current, target
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -86,12 +84,16 @@ def read(name: str) -> bytes | None:
 
 
 def write(name: str, code: bytes) -> None:
-    """Keep object code; a folder that cannot be written costs only the next start's time."""
+    """Keep object code; a folder that cannot be written costs only the next start's time.
+
+    Nothing waits for the disk: a file that a crash leaves torn does not match its digest.
+    """
     try:
         folder().mkdir(parents=True, exist_ok=True, mode=0o700)
-        with atomic_file(folder() / f"{name}.o") as file:
-            file.write(code + _digest(name, code))
-    except (OSError, ZigllmError):
+        unfinished = folder() / f"{name}.{os.getpid()}.part"
+        unfinished.write_bytes(code + _digest(name, code))
+        unfinished.replace(folder() / f"{name}.o")
+    except OSError:
         return
 
 

@@ -5,6 +5,7 @@ that two panels and the sums of all tokens stay in the second-level cache.
 
     args as in `float_rows`, and
          12 room for panels and sums   13 bytes of it per thread
+         14 address of a counter (`share.claim`)
 """
 
 from llvmlite import ir
@@ -12,6 +13,7 @@ from numba import njit, types
 
 from zigllm_cli.kernels.float_rows import BYTES, stored_kind, widened
 from zigllm_cli.kernels.panels import tile_writer
+from zigllm_cli.kernels.share import claim
 from zigllm_cli.simd import operators as operators
 from zigllm_cli.simd.emit import (
     broadcast,
@@ -56,7 +58,9 @@ def build(name):
         values, stride, out_stride = load_i64(args + 24), load_i64(args + 48), load_i64(args + 64)
         bias, add, tokens = load_i64(args + 72), load_i64(args + 80), load_i64(load_i64(args + 88))
         room = load_i64(args + 96) + thread * load_i64(args + 104)
-        for tile in range(thread, (rows + width - 1) // width, threads):
+        counter, tiles = load_i64(args + 112), (rows + width - 1) // width
+        tile = claim(counter, tiles, threads)
+        while tile < tiles:
             row = tile * width
             for start in range(0, values, BLOCK):
                 count = min(BLOCK, values - start)
@@ -75,6 +79,7 @@ def build(name):
                         write(saved, out, out_stride, row, rows, min(left, columns), bias, add)
                     x, out = x + columns * stride, out + columns * out_stride
                     left, saved = left - columns, saved + tile_bytes
+            tile = claim(counter, tiles, threads)
 
     return product_of_many
 

@@ -14,6 +14,7 @@ pass by; the sums wait in the second.
           8 bytes from token to token   9 bias (f32 [rows]) or 0
          10 whether to add to out      11 address of the number of tokens
          12 room for panels            13 bytes of it per thread
+         14 address of a counter (`share.claim`)
 
 The records must be readable up to the next multiple of the tile's columns.
 """
@@ -25,6 +26,7 @@ from numba import njit, types
 
 from zigllm_cli.gguf.types import tensor_type
 from zigllm_cli.kernels.rows import PREFETCH, copy_tail, spare_room
+from zigllm_cli.kernels.share import claim
 from zigllm_cli.quants.layouts import LAYOUTS, STEP
 from zigllm_cli.quants.unpack import unpacking
 from zigllm_cli.simd import operators as operators
@@ -83,7 +85,9 @@ def build(name):
         bias, add, tokens = load_i64(args + 72), load_i64(args + 80), load_i64(load_i64(args + 88))
         room = load_i64(args + 96) + thread * load_i64(args + 104)
         all_steps = steps + (1 if blocks else 0)
-        for tile in range(thread, (rows + width - 1) // width, threads):
+        counter, tiles = load_i64(args + 112), (rows + width - 1) // width
+        tile = claim(counter, tiles, threads)
+        while tile < tiles:
             row = tile * width
             for start in range(0, all_steps, BLOCK):
                 count = min(BLOCK, all_steps - start)
@@ -104,6 +108,7 @@ def build(name):
                         write(saved, out, out_stride, row, rows, min(left, columns), bias, add)
                     x, out = x + columns * stride, out + columns * out_stride
                     left, saved = left - columns, saved + tile_bytes
+            tile = claim(counter, tiles, threads)
 
     return product_of_many
 

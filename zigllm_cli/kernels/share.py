@@ -1,6 +1,8 @@
-"""How work is shared out among threads."""
+"""How work is shared out among threads: evenly beforehand, or piece by piece as they come free."""
 
 from numba import njit
+
+from zigllm_cli.simd.memory import atomic_add
 
 
 @njit(forceinline=True)
@@ -10,3 +12,13 @@ def share(count, unit, thread, threads):
     first = units * thread // threads * unit
     last = units * (thread + 1) // threads * unit
     return min(first, count), min(last, count)
+
+
+@njit(forceinline=True)
+def claim(counter, pieces, threads):
+    """The next piece of work of those that nobody has, or a number >= `pieces`: none is left.
+
+    The counter is never set back: every thread asks until it gets nothing, so a run of the
+    kernel takes exactly `pieces + threads` tickets, and the remainder numbers them anew.
+    """
+    return atomic_add(counter, 1) % (pieces + threads)

@@ -15,6 +15,7 @@ from functools import singledispatchmethod
 from struct import pack, unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zigllm_cli.jit import Kernel
 from zigllm_cli.kernels import state as words
@@ -109,6 +110,7 @@ class Lowering:
         self.head_state = aligned(8 * words.WORDS).view(np.int64)
         self.rope = RopeTables(cache.context)
         self._kept: list[Vector] = []
+        self._counters: list[NDArray[np.int64]] = []
         self._recorded: dict[str, Value] = {}
         self._reserve()
 
@@ -331,7 +333,7 @@ class Lowering:
         ]
         if mode is Mode.MANY:
             size = len(self.buffers.block("panels")) // self.threads
-            args += [self.buffers.address("panels"), size // 4096 * 4096]
+            args += [self.buffers.address("panels"), size // 4096 * 4096, self._counter()]
             kernel = Kernel(module + "panels", (weight.type,))
         else:
             kernel = Kernel(module + "rows", (weight.type, int(mode is Mode.FEW)))
@@ -344,6 +346,12 @@ class Lowering:
             weight.rows * weight.columns,
             op.out.head,
         )
+
+    def _counter(self) -> int:
+        """The address of a word of zero that no other operation has."""
+        word = aligned(8).view(np.int64)
+        self._counters.append(word)
+        return address(word)
 
     def _quantize(self, x: Value, layout: Layout) -> Iterable[Call]:
         """Records of x in a layout's order, unless they stand there already."""
