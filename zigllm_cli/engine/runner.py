@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from zigllm_cli.engine.batch import Batch
 from zigllm_cli.engine.threads import default_threads
-from zigllm_cli.engine.workers import EXECUTE, SERVE, Workers
+from zigllm_cli.engine.workers import KERNELS, Workers
 from zigllm_cli.errors import InputError
 from zigllm_cli.gguf import GGUFFile
 from zigllm_cli.jit import Kernel, address, compile_missing
@@ -113,7 +113,7 @@ class Runner:
         )
         self._bind_state()
         self._progress = progress
-        compile_missing((EXECUTE, SERVE), None)
+        compile_missing(KERNELS, progress)
         self.workers = Workers(self.threads)
 
     def _bind_state(self) -> None:
@@ -238,7 +238,7 @@ class Runner:
         """Every kernel that this model can need."""
         modes = [(body, head) for body in Mode for head in Mode]
         calls = [call for pair in modes for call in self.lowering.lower(*pair)]
-        return sorted({call.kernel for call in calls} | {EXECUTE, SERVE})
+        return sorted({call.kernel for call in calls} | set(KERNELS))
 
     def profile(self, batch: Batch) -> list[OperationTime]:
         """Run one step (which joins the cache as any other) and time each operation."""

@@ -18,7 +18,7 @@ from types import TracebackType
 import numpy as np
 
 from zigllm_cli.jit import Kernel, address, call
-from zigllm_cli.kernels.sync import ASLEEP, CORE, NEWEST, PER_THREAD, sync_bytes
+from zigllm_cli.kernels.sync import ASLEEP, CORE, PER_THREAD, sync_bytes
 from zigllm_cli.plan.memory import address as memory_address
 from zigllm_cli.plan.memory import aligned
 
@@ -28,7 +28,9 @@ SPINS = 200_000
 PATIENCE = 3
 """Steps in a row on one core before threads are moved."""
 
-EXECUTE, SERVE = Kernel("execute"), Kernel("serve")
+ANNOUNCE, EXECUTE, SERVE = Kernel("announce"), Kernel("execute"), Kernel("serve")
+KERNELS = (ANNOUNCE, EXECUTE, SERVE)
+"""What any model needs."""
 
 
 class Workers:
@@ -49,10 +51,11 @@ class Workers:
             [memory_address(self._sync), memory_address(self._plan), address(EXECUTE), SPINS],
             np.int64,
         )
-        self._execute = call(EXECUTE)
+        self._announce, self._execute = call(ANNOUNCE), call(EXECUTE)
         self._wake = [threading.Semaphore(0) for _ in range(threads)]
         self._stop = False
         self._together = 0
+        self._can_part = bool(functions[1]) and len(_cores()) >= threads > 1
         self._ids = [0] * threads
         self._pool = [
             threading.Thread(target=self._serve, args=(t,), daemon=True, name=f"zigllm-{t}")
@@ -73,22 +76,22 @@ class Workers:
         self._plan[3] = _c_function("clock_gettime") if times else 0
         self._plan[4] = times
         if self.threads > 1:
-            self._words[NEWEST // 8] += 1
+            self._announce(memory_address(self._serve_args), 0, self.threads)
             for t in range(1, self.threads):
                 if self._words[(ASLEEP + PER_THREAD * t) // 8]:
                     self._wake[t].release()
         self._execute(memory_address(self._plan), 0, self.threads)
-        if self.threads > 1:
+        if self._can_part:
             self._keep_apart()
 
     def _keep_apart(self) -> None:
         """Give each thread another core where two have shared one for `PATIENCE` steps."""
         cores = self._words[(ASLEEP + CORE) // 8 :: PER_THREAD // 8][: self.threads]
         self._together = self._together + 1 if len(set(cores.tolist())) < self.threads else 0
-        if self._together < PATIENCE or not hasattr(os, "sched_setaffinity"):
+        if self._together < PATIENCE:
             return
         self._together = 0
-        allowed = os.sched_getaffinity(0)
+        allowed = _cores()
         for thread, core in zip(self._ids, sorted(allowed), strict=False):
             with suppress(OSError):  # it stays where it is
                 os.sched_setaffinity(thread, {core})
@@ -120,6 +123,11 @@ class Workers:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _cores() -> set[int]:
+    """The cores that this thread may run on; none where the system does not say."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
 def _c_function(name: str) -> int:

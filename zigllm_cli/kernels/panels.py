@@ -52,7 +52,7 @@ ROWS = 16
 TILES: dict[str, tuple[int, int]] = {"avx512": (4, 3), "neon": (2, 3)}
 """(panels, columns) of a register tile.
 
-A broadcast from memory takes as long as two dots, so more rows than tokens: on one Zen 5 core
+Broadcasts from memory seem to be the dearest loads, so more rows than tokens: on one Zen 5 core
 Q4_0 multiplies 320 G/s with (4, 3), 290 with (3, 4), 270 with (2, 6), 235 with (1, 12).
 """
 

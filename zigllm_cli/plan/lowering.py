@@ -40,8 +40,7 @@ from zigllm_cli.plan.rotation import RopeTables
 from zigllm_cli.quants.layouts import LAYOUTS, STEP, Layout
 
 FEW = 16
-"""From this many tokens on a product unpacks its weights to panels: measured, not tuned per
-machine."""
+"""From this many tokens on a product unpacks its weights to panels."""
 
 FLOATS = ("F32", "F16", "BF16")
 

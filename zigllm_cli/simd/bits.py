@@ -9,7 +9,7 @@ from llvmlite import ir
 
 from zigllm_cli.simd.emit import call, emit, shuffle
 from zigllm_cli.simd.isa import current
-from zigllm_cli.simd.vector import I8, I64, i32x16, u8x16, u8x64
+from zigllm_cli.simd.vector import I8, I64, Vec, i32x16, u8x16, u8x64
 
 
 def _portable(b: Any, control: ir.Value, data: ir.Value) -> ir.Value:
@@ -47,38 +47,29 @@ def bit_windows(starts: Sequence[int]) -> Any:
     The multishift with constant starts (0..63; past the end it goes on at bit 0), which takes
     few instructions everywhere: without one of its own, two bytes are shifted as a word.
     """
-    if current().name == "avx512":
-        control = u8x64.constant(starts)
-        name = "llvm.x86.avx512.pmultishift.qb.512"
-        return emit(u8x64, u8x64)(lambda b, v: call(b, name, u8x64.ir, control, v))
-
-    words = ir.VectorType(ir.IntType(16), 64)
-    picks = [8 * (i // 8) + (s // 8 + k) % 8 for i, s in enumerate(starts) for k in range(2)]
-    shifts = ir.Constant(words, [ir.Constant(words.element, s % 8) for s in starts])
-
-    def build(b: Any, v: Any) -> Any:
-        pairs = b.bitcast(shuffle(b, v, v, picks), words)
-        return b.trunc(b.lshr(pairs, shifts), u8x64.ir)
-
-    return emit(u8x64, u8x64)(build)
+    return _windows(u8x64, starts)
 
 
 def bit_windows_u8x16(starts: Sequence[int]) -> Any:
     """As `bit_windows`, on 16 bytes."""
-    if current().name == "avx512":
-        control = u8x16.constant(starts)
-        name = "llvm.x86.avx512.pmultishift.qb.128"
-        return emit(u8x16, u8x16)(lambda b, v: call(b, name, u8x16.ir, control, v))
+    return _windows(u8x16, starts)
 
-    words = ir.VectorType(ir.IntType(16), 16)
+
+def _windows(vec: Vec, starts: Sequence[int]) -> Any:
+    if current().name == "avx512":
+        control = vec.constant(starts)
+        name = f"llvm.x86.avx512.pmultishift.qb.{8 * vec.lanes}"
+        return emit(vec, vec)(lambda b, v: call(b, name, vec.ir, control, v))
+
+    words = ir.VectorType(ir.IntType(16), vec.lanes)
     picks = [8 * (i // 8) + (s // 8 + k) % 8 for i, s in enumerate(starts) for k in range(2)]
     shifts = ir.Constant(words, [ir.Constant(words.element, s % 8) for s in starts])
 
     def build(b: Any, v: Any) -> Any:
         pairs = b.bitcast(shuffle(b, v, v, picks), words)
-        return b.trunc(b.lshr(pairs, shifts), u8x16.ir)
+        return b.trunc(b.lshr(pairs, shifts), vec.ir)
 
-    return emit(u8x16, u8x16)(build)
+    return emit(vec, vec)(build)
 
 
 def shift_right_quads(counts: Sequence[int]) -> Any:
