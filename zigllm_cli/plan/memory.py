@@ -35,6 +35,10 @@ class Buffers:
         assert name not in self._blocks or size <= len(self._blocks[name]), name
         self._sizes[name] = max(size, self._sizes.get(name, 0))
 
+    def has(self, name: str) -> bool:
+        """Whether anybody asked for this name."""
+        return name in self._sizes
+
     def block(self, name: str) -> Bytes:
         """The bytes of a name."""
         if name not in self._blocks:

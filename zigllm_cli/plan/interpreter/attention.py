@@ -1,0 +1,33 @@
+"""Attention, with the whole matrix of scores."""
+
+import numpy as np
+
+from zigllm_cli.plan.interpreter.interpreter import Interpreter, run
+from zigllm_cli.plan.operations import Attention, StoreCache
+
+
+@run.register(StoreCache)
+def store_cache(op: StoreCache, at: Interpreter) -> None:
+    """Keys and values by head."""
+    n = len(at.tokens)
+    keys = at.read(op.out).reshape(n, op.heads, op.key_dim)
+    values = at.read(op.values).reshape(n, op.heads, op.value_dim)
+    at.cache[op.layer] = keys, values
+
+
+@run.register(Attention)
+def attention(op: Attention, at: Interpreter) -> None:
+    """softmax(scale q k + mask) v."""
+    q = at.read(op.q).reshape(len(at.tokens), op.kv_heads, -1, op.key_dim)
+    keys, values = at.cache[op.layer]
+    scores = np.einsum("qhgd,khd->hgqk", q, keys) * op.scale
+    if op.softcap:
+        scores = op.softcap * np.tanh(scores / op.softcap)
+    distance = at.positions[:, None] - at.positions[None, :]
+    hidden = distance < 0
+    if op.window:
+        hidden |= distance >= op.window
+    scores = np.where(hidden, -np.inf, scores)
+    scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    scores /= scores.sum(axis=-1, keepdims=True)
+    at.write(op.out, np.einsum("hgqk,khd->qhgd", scores, values))

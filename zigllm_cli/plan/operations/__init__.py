@@ -1,0 +1,31 @@
+"""The operations of a forward pass. Each is a description; nothing here computes.
+
+A `Value` is one row of floats per token of the batch. Operations read values and write one;
+`plan.Plan` makes them, `lowering` and `interpreter` give them meaning, in modules of the same
+names as here.
+"""
+
+from zigllm_cli.plan.operations.activations import Activation
+from zigllm_cli.plan.operations.attention import Attention, StoreCache
+from zigllm_cli.plan.operations.base import Operation, Value, Vector, Weight
+from zigllm_cli.plan.operations.embedding import Embed
+from zigllm_cli.plan.operations.norms import RmsNorm
+from zigllm_cli.plan.operations.products import Product
+from zigllm_cli.plan.operations.rotary import Rope, Rotation
+from zigllm_cli.plan.operations.selection import Select
+
+__all__ = [
+    "Activation",
+    "Attention",
+    "Embed",
+    "Operation",
+    "Product",
+    "RmsNorm",
+    "Rope",
+    "Rotation",
+    "Select",
+    "StoreCache",
+    "Value",
+    "Vector",
+    "Weight",
+]

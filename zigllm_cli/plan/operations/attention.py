@@ -1,0 +1,44 @@
+"""Attention, and the cache that it looks into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zigllm_cli.plan.operations.base import Operation, Value
+from zigllm_cli.plan.operations.rotary import Rotation
+
+
+@dataclass(frozen=True, eq=False)
+class StoreCache(Operation):
+    """Keys and values of the batch written to a layer's cache; `out` is the keys.
+
+    Attributes:
+        rotation: what the keys were rotated by, so that a context shift can turn them back.
+    """
+
+    values: Value
+    layer: int
+    heads: int
+    key_dim: int
+    value_dim: int
+    rotation: Rotation | None
+
+
+@dataclass(frozen=True, eq=False)
+class Attention(Operation):
+    """out = softmax(scale q k + mask) v over the layer's cache; grouped heads.
+
+    Attributes:
+        window: how many positions a token sees, itself included; 0 for all.
+        softcap: cap * tanh(score / cap) where not 0.
+    """
+
+    q: Value
+    layer: int
+    heads: int
+    kv_heads: int
+    key_dim: int
+    value_dim: int
+    scale: float
+    window: int = 0
+    softcap: float = 0.0
