@@ -30,9 +30,10 @@ def test_norms(
     root, centred = np.full((2, tokens, width + 1), 7, np.float32)
     state = batch_state(range(tokens))
     shape = [4 * (width + 3), root, 4 * (width + 1), weight if with_weight else 0, width, EPS]
-    run("rms_norm", (), [x, *shape, state.block, parts], threads)
+    run("rms_norm", (), [x, *shape, state.block, parts, 0], threads)
     shape[1] = centred
-    run("layer_norm", (), [x, *shape, state.block, parts, bias if with_weight else 0], threads)
+    biases = [0, bias if with_weight else 0, 0]
+    run("layer_norm", (), [x, *shape, state.block, parts, *biases], threads)
 
     slices = x[:, :width].astype(np.float64).reshape(tokens, parts, -1)
     scale, shift = (weight, bias) if with_weight else (1, 0)

@@ -111,8 +111,8 @@ def test_what_does_not_fit(write: Write, changes: dict[str, Any], message: str) 
 
 
 def test_what_this_program_does_not_run(write: Write) -> None:
-    with pytest.raises(UnsupportedError, match="architecture mamba cannot be run"):
-        plan(write(arch="mamba"))
+    with pytest.raises(UnsupportedError, match="architecture starfish cannot be run"):
+        plan(write(arch="starfish"))
     with pytest.raises(UnsupportedError, match=r"ffn_up\.weight is of type F64"):
         plan(write(dtype=np.float64))
     with pytest.raises(UnsupportedError, match="experts"):

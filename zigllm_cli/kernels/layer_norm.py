@@ -2,10 +2,10 @@
 
 args  0 x (f32 [n, width])          1 bytes from token to token of x
       2 out (may be x)              3 bytes from token to token of out
-      4 weight (f32 [width / parts]) or 0
+      4 weight (f32 [width / parts]) or 0   9 bytes of it from part to part, or 0
       5 width                       6 eps (float64)
       7 state                       8 parts, as in `rms_norm`
-      9 bias (f32 [width / parts]) or 0
+     10 bias (f32 [width / parts]) or 0    11 bytes of it from part to part, or 0
 """
 
 import math
@@ -67,7 +67,8 @@ def build():
     @njit(error_model="numpy")
     def layer_norm(args, thread, threads):
         weight, eps, parts = load_i64(args + 32), load_f64(args + 48), load_i64(args + 64)
-        bias, size = load_i64(args + 72), load_i64(args + 40) // parts
+        bias, size = load_i64(args + 80), load_i64(args + 40) // parts
+        step, bias_step = load_i64(args + 72), load_i64(args + 88)
         tokens = load_i64(load_i64(args + 56) + 8 * TOKENS)
         first, last = share(tokens * parts, 1, thread, threads)
         for i in range(first, last):
@@ -77,6 +78,7 @@ def build():
             mean = np.float32(np.float64(sum_of(x, size)) / size)
             variance = np.float64(sum_of_deviations(x, mean, size)) / size
             factor = np.float32(1.0 / math.sqrt(variance + eps))
-            normalize_row(x, out, weight, bias, mean, factor, size)
+            w, b = weight + step * (i % parts), bias + bias_step * (i % parts)
+            normalize_row(x, out, w, b, mean, factor, size)
 
     return layer_norm

@@ -1,11 +1,11 @@
 """Root mean square norm: x / sqrt(mean(x^2) + eps) * weight.
 
-A token's vector is normalised as a whole, or in `parts` equal slices, each on its own with the
-same weight: the norm per head that some models put on queries and keys.
+A token's vector is normalised as a whole, or in `parts` equal slices, each on its own, with the
+same weight or each with its own: the norm per head that some models put on queries and keys.
 
     args  0 x (f32 [n, width])          1 bytes from token to token of x
           2 out (may be x)              3 bytes from token to token of out
-          4 weight (f32 [width / parts]) or 0
+          4 weight (f32 [width / parts]) or 0   9 bytes of it from part to part, or 0
           5 width                       6 eps (float64)
           7 state                       8 parts
 """
@@ -58,7 +58,7 @@ def build():
     @njit(error_model="numpy")
     def rms_norm(args, thread, threads):
         weight, eps, parts = load_i64(args + 32), load_f64(args + 48), load_i64(args + 64)
-        size = load_i64(args + 40) // parts
+        size, step = load_i64(args + 40) // parts, load_i64(args + 72)
         tokens = load_i64(load_i64(args + 56) + 8 * TOKENS)
         first, last = share(tokens * parts, 1, thread, threads)
         for i in range(first, last):
@@ -67,6 +67,6 @@ def build():
             out = load_i64(args + 16) + token * load_i64(args + 24) + place
             mean = np.float64(sum_of_squares(x, size)) / size
             factor = np.float32(1.0 / math.sqrt(mean + eps))
-            scale_row(x, out, weight, factor, size)
+            scale_row(x, out, weight + step * (i % parts), factor, size)
 
     return rms_norm

@@ -1,6 +1,6 @@
 """Architectures: one file per family, each a plan that reads like the paper.
 
-`load_plan(file, context)` finds the family by `general.architecture`.
+`architecture(file)` finds the family by `general.architecture`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from zigllm_cli.gguf import GGUFFile
     from zigllm_cli.models.architecture import Architecture
 
-FAMILIES: dict[str, str] = {"llama": "llama"}
-"""`general.architecture` to the module of its family."""
+FAMILIES: dict[str, str] = {
+    "llama": "llama.Llama",
+}
+"""`general.architecture` to the module of its family, and the class in it."""
 
 
 def architecture(file: GGUFFile) -> Architecture:
@@ -29,8 +31,10 @@ def architecture(file: GGUFFile) -> Architecture:
     if not name:
         raise InputError("the file names no general.architecture: it holds no model to run")
     if name not in FAMILIES:
-        known = ", ".join(FAMILIES)
-        raise UnsupportedError(f"architecture {name} cannot be run yet: this program runs {known}")
-    family = import_module(f"zigllm_cli.models.{FAMILIES[name]}")
-    model: Architecture = family.read(file)
+        raise UnsupportedError(
+            f"architecture {name} cannot be run yet: zigllm inspect --architectures lists those"
+            " that can"
+        )
+    module, family = FAMILIES[name].split(".")
+    model: Architecture = getattr(import_module(f"zigllm_cli.models.{module}"), family)(file)
     return model

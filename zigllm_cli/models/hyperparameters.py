@@ -52,6 +52,35 @@ class Keys:
             raise InputError(f"metadata key {self._full(name)} is {value!r}: it makes no sense")
         return float(value)
 
+    def flag(self, name: str, default: bool | None = None) -> bool:
+        """True or false."""
+        value = self._value(name)
+        if value is None and default is not None:
+            return default
+        if value is None:
+            raise InputError(f"metadata key {self._full(name)} is missing")
+        if not isinstance(value, bool):
+            raise InputError(f"metadata key {self._full(name)} is {value!r}, not true or false")
+        return value
+
+    def local_layers(self, name: str, blocks: int, default: int) -> tuple[bool, ...]:
+        """Which layers see a sliding window only: said one by one, or as a number n.
+
+        n means that every n-th layer sees everything and those before it a window; 1 that all see
+        everything, 0 that none does.
+        """
+        value = self._value(name)
+        if isinstance(value, Array):
+            flags = value.tolist()
+            if len(flags) < blocks or not all(isinstance(flag, bool | int) for flag in flags):
+                raise InputError(
+                    f"metadata key {self._full(name)} has {len(flags)} entries, but the model"
+                    f" has {blocks} layers: one of true or false is needed for each"
+                )
+            return tuple(map(bool, flags[:blocks]))
+        every = self.count(name, default) if value != 0 else 0
+        return tuple(every == 0 or layer % every < every - 1 for layer in range(blocks))
+
     def text(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
         """One of some words."""
         value = self._value(name)

@@ -53,10 +53,19 @@ class Tensors:
         data = tensor.numpy().reshape(rows, -1)
         return Weight(name, kind, rows, columns, data)
 
+    def table(self, name: str, rows: int, columns: int) -> NDArray[np.float32]:
+        """A matrix as float32 [rows, columns]."""
+        weight = self.matrix(name, rows, columns)
+        return np.ascontiguousarray(dequantize(weight.data, weight.type, columns))
+
     def vector(self, name: str, length: int) -> Vector:
         """A vector as float32."""
         tensor = self._tensor(name, (length,))
         return _floats(tensor, length)
+
+    def size(self, name: str) -> int:
+        """How many values a tensor has; 0 where the file has none of this name."""
+        return self.file.tensors[name].n_elements if self.has(name) else 0
 
     def optional_vector(self, name: str, length: int) -> Vector | None:
         """A vector, or None where the file has none of this name."""

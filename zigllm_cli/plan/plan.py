@@ -8,16 +8,24 @@ q = plan.product(layer.attn_q, h, "q")
 
 from __future__ import annotations
 
+from typing import Any
+
 from zigllm_cli.plan.operations import (
     Activation,
+    Add,
+    AddRow,
     Attention,
+    Clamp,
     Embed,
+    LayerNorm,
     Operation,
     Product,
     RmsNorm,
     Rope,
     Rotation,
+    Scale,
     Select,
+    SoftCap,
     StoreCache,
     Value,
     Vector,
@@ -30,11 +38,13 @@ class Plan:
 
     Attributes:
         operations: all of them.
-        logits: what the last one wrote, once `finish` was called.
+        hidden: the last hidden states, which embeddings are made of, once `finish` was called.
+        logits: of the next token; None for an encoder.
     """
 
     def __init__(self) -> None:
         self.operations: list[Operation] = []
+        self.hidden: Value | None = None
         self.logits: Value | None = None
 
     def embed(self, table: Weight, scale: float = 1.0) -> Value:
@@ -46,9 +56,24 @@ class Plan:
     def rms_norm(
         self, x: Value, weight: Vector | None, epsilon: float, *, parts: int = 1, name: str = "h"
     ) -> Value:
-        """RMSNorm of each row, or of `parts` slices of it with the same weight."""
+        """RMSNorm of each row, or of `parts` slices of it."""
         out = Value(name, x.width, x.head)
         self.operations.append(RmsNorm(out, "norm", x, weight, epsilon, parts))
+        return out
+
+    def layer_norm(
+        self,
+        x: Value,
+        weight: Vector | None,
+        bias: Vector | None,
+        epsilon: float,
+        *,
+        parts: int = 1,
+        name: str = "h",
+    ) -> Value:
+        """LayerNorm of each row, or of `parts` slices of it."""
+        out = Value(name, x.width, x.head)
+        self.operations.append(LayerNorm(out, "norm", x, weight, bias, epsilon, parts))
         return out
 
     def product(
@@ -102,11 +127,14 @@ class Plan:
         scale: float,
         window: int = 0,
         softcap: float = 0.0,
+        slopes: Vector | None = None,
+        causal: bool = True,
     ) -> Value:
         """Attention over what the layer's cache holds, this batch included."""
         out = Value("attention", heads * value_dim)
         shape = (layer, heads, kv_heads, q.width // heads, value_dim)
-        self.operations.append(Attention(out, "attention", q, *shape, scale, window, softcap))
+        rest = (scale, window, softcap, slopes, causal)
+        self.operations.append(Attention(out, "attention", q, *shape, *rest))
         return out
 
     def activation(self, function: str, gate: Value, up: Value | None = None) -> Value:
@@ -123,7 +151,40 @@ class Plan:
         self.operations.append(Select(out, "select", x))
         return out
 
-    def finish(self, logits: Value) -> None:
-        """Declare the result."""
-        assert logits.head, "logits are computed for selected rows only"
-        self.logits = logits
+    def add(self, to: Value, x: Value, factor: float = 1.0) -> Value:
+        """to + factor * x, where `to` stands."""
+        return self._in_place(to, Add, "add", x, factor)
+
+    def add_row(self, to: Value, table: Vector) -> Value:
+        """`to` plus its position's row of a table, or the only row of it."""
+        return self._in_place(to, AddRow, "positions", table)
+
+    def scale(self, x: Value, factor: float) -> Value:
+        """factor * x, where x stands; x itself for 1."""
+        return x if factor == 1 else self._in_place(x, Scale, "scale", factor)
+
+    def soft_cap(self, x: Value, cap: float) -> Value:
+        """cap * tanh(x / cap), where x stands; x itself for 0."""
+        return x if cap == 0 else self._in_place(x, SoftCap, "soft_cap", cap)
+
+    def clamp(self, x: Value, limit: float) -> Value:
+        """x within -limit and limit, where x stands; x itself for 0."""
+        return x if limit == 0 else self._in_place(x, Clamp, "clamp", limit)
+
+    def _in_place(self, x: Value, kind: Any, label: str, *settings: Any) -> Value:
+        out = Value(x.name, x.width, x.head)
+        self.operations.append(kind(out, label, *settings))
+        return out
+
+    def finish(self, hidden: Value, logits: Value | None = None) -> None:
+        """Declare the results."""
+        assert hidden.head, "results are computed for selected rows only"
+        self.hidden, self.logits = hidden, logits
+
+    def without_logits(self) -> Plan:
+        """The operations up to the hidden states, whose last one is their norm."""
+        assert self.hidden is not None
+        last = [op.out for op in self.operations].index(self.hidden)
+        plan = Plan()
+        plan.operations, plan.hidden = self.operations[: last + 1], self.hidden
+        return plan

@@ -12,6 +12,7 @@ A new operation is, in the module of the kind it has in `plan.operations`,
 
 from zigllm_cli.plan.interpreter import activations as activations
 from zigllm_cli.plan.interpreter import attention as attention
+from zigllm_cli.plan.interpreter import elementwise as elementwise
 from zigllm_cli.plan.interpreter import embedding as embedding
 from zigllm_cli.plan.interpreter import norms as norms
 from zigllm_cli.plan.interpreter import products as products

@@ -1,5 +1,8 @@
 """Activations, from their definitions."""
 
+from collections.abc import Callable
+from math import erf, pi, sqrt
+
 import numpy as np
 
 from zigllm_cli.plan.interpreter.interpreter import Array, Interpreter, run
@@ -13,9 +16,32 @@ def activation(op: Activation, at: Interpreter) -> None:
     at.write(op.out, y * at.read(op.up) if op.up else y)
 
 
-def _silu(x: Array) -> Array:
-    y: Array = x / (1 + np.exp(-x))
+def _sigmoid(x: Array) -> Array:
+    y: Array = 1 / (1 + np.exp(-x))
     return y
 
 
-FUNCTIONS = {"silu": _silu}
+def _gelu(x: Array) -> Array:
+    y: Array = x * (1 + np.tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2
+    return y
+
+
+def _gelu_erf(x: Array) -> Array:
+    errors = np.array([erf(value / sqrt(2)) for value in x.ravel()])
+    y: Array = x * (1 + errors.reshape(x.shape)) / 2
+    return y
+
+
+def _relu(x: Array) -> Array:
+    return np.maximum(x, 0)
+
+
+FUNCTIONS: dict[str, Callable[[Array], Array]] = {
+    "silu": lambda x: x * _sigmoid(x),
+    "gelu": _gelu,
+    "gelu_erf": _gelu_erf,
+    "gelu_quick": lambda x: x * _sigmoid(1.702 * x),
+    "relu": _relu,
+    "relu_squared": lambda x: _relu(x) ** 2,
+}
+"""By the names that a plan has for them."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from zigllm_cli.plan.interpreter.interpreter import Interpreter, run
+from zigllm_cli.plan.interpreter.interpreter import Array, Interpreter, run
 from zigllm_cli.plan.operations import Attention, StoreCache
 
 
@@ -24,7 +24,10 @@ def attention(op: Attention, at: Interpreter) -> None:
     if op.softcap:
         scores = op.softcap * np.tanh(scores / op.softcap)
     distance = at.positions[:, None] - at.positions[None, :]
-    hidden = distance < 0
+    if op.slopes is not None:
+        slopes: Array = op.slopes.astype(at.dtype).reshape(op.kv_heads, -1, 1, 1)
+        scores = scores - slopes * abs(distance)
+    hidden = (distance < 0) & op.causal
     if op.window:
         hidden |= distance >= op.window
     scores = np.where(hidden, -np.inf, scores)

@@ -21,6 +21,7 @@ below, so that it is there when a plan is lowered.
 
 from zigllm_cli.plan.lowering import activations as activations
 from zigllm_cli.plan.lowering import attention as attention
+from zigllm_cli.plan.lowering import elementwise as elementwise
 from zigllm_cli.plan.lowering import embedding as embedding
 from zigllm_cli.plan.lowering import norms as norms
 from zigllm_cli.plan.lowering import products as products

@@ -71,7 +71,7 @@ def attention(op: Attention, lowering: Lowering, mode: Mode) -> Iterable[Call]:
         float_word(op.scale),
         float_word(op.softcap),
         op.window,
-        0,
+        lowering.vector(op.slopes),
         0,
         lowering.state_of(op.out),
         POSITIONS_OF_CHUNK,

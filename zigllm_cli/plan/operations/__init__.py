@@ -8,22 +8,29 @@ names as here.
 from zigllm_cli.plan.operations.activations import Activation
 from zigllm_cli.plan.operations.attention import Attention, StoreCache
 from zigllm_cli.plan.operations.base import Operation, Value, Vector, Weight
+from zigllm_cli.plan.operations.elementwise import Add, AddRow, Clamp, Scale, SoftCap
 from zigllm_cli.plan.operations.embedding import Embed
-from zigllm_cli.plan.operations.norms import RmsNorm
+from zigllm_cli.plan.operations.norms import LayerNorm, RmsNorm
 from zigllm_cli.plan.operations.products import Product
 from zigllm_cli.plan.operations.rotary import Rope, Rotation
 from zigllm_cli.plan.operations.selection import Select
 
 __all__ = [
     "Activation",
+    "Add",
+    "AddRow",
     "Attention",
+    "Clamp",
     "Embed",
+    "LayerNorm",
     "Operation",
     "Product",
     "RmsNorm",
     "Rope",
     "Rotation",
+    "Scale",
     "Select",
+    "SoftCap",
     "StoreCache",
     "Value",
     "Vector",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from zigllm_cli.plan.operations.base import Operation, Value
+from zigllm_cli.plan.operations.base import Operation, Value, Vector
 from zigllm_cli.plan.operations.rotary import Rotation
 
 
@@ -31,6 +31,8 @@ class Attention(Operation):
     Attributes:
         window: how many positions a token sees, itself included; 0 for all.
         softcap: cap * tanh(score / cap) where not 0.
+        slopes: [heads], by which scores fall with each position of distance (ALiBi).
+        causal: whether a token sees only those before it and itself.
     """
 
     q: Value
@@ -42,3 +44,5 @@ class Attention(Operation):
     scale: float
     window: int = 0
     softcap: float = 0.0
+    slopes: Vector | None = None
+    causal: bool = True
