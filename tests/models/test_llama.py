@@ -1,102 +1,40 @@
-"""The LLaMA family against two independent engines' logits (the conformance kit)."""
+"""What every family inherits, shown on LLaMA: threads, types, caches, instruction sets."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from model_runs import TOLERANCE, distance, interleaved, logits, nmse, reference, runner
 
-from zigllm_cli.engine.batch import Batch
-from zigllm_cli.engine.runner import Runner
 from zigllm_cli.gguf import open_gguf
 from zigllm_cli.models import architecture
 from zigllm_cli.plan.interpreter import Interpreter
 
-MODELS = ("llama-gqa-spm", "llama3-bpe-ropescale", "mistral-swa", "llama-k256")
 TYPES = (
     *("BF16", "F16", "IQ3_S", "IQ3_XXS", "IQ4_NL", "IQ4_XS", "Q1_0", "Q2_0", "Q2_K", "Q3_K_M"),
     *("Q4_0", "Q4_1", "Q4_K_M", "Q4_K_S", "Q5_0", "Q5_1", "Q5_K_M", "Q6_K", "Q8_0"),
     *("TQ1_0", "TQ2_0"),
 )
-TOLERANCE = 2e-5
-"""Of the largest logit: engines agree to 1e-6; a norm epsilon of 1e-6 for 1e-5 shows as 5e-5."""
-
-Floats = NDArray[Any]
-
-
-@contextmanager
-def runner(path: Path, **options: Any) -> Iterator[Runner]:
-    settings = {"threads": 2, "context": 256, "kv_type": "f32", **options}
-    with closing(Runner(open_gguf(path), **settings)) as run:
-        yield run
-
-
-def logits(run: Runner, tokens: list[int], piece: int, slot: int = 0) -> Floats:
-    """Logits of all positions, `piece` tokens at a time."""
-    run.truncate(slot, 0)
-    results = []
-    for start in range(0, len(tokens), piece):
-        part = tokens[start : start + piece]
-        results.append(run.step(Batch.of(part, start, slot, range(len(part)))))
-    return np.concatenate(results)
-
-
-def distance(mine: Floats, reference: Floats) -> float:
-    """Largest difference, relative to the largest logit."""
-    return float(np.abs(mine - reference).max() / np.abs(reference).max())
-
-
-def nmse(mine: Floats, reference: Floats) -> float:
-    """Squared error over the reference's energy."""
-    return float(((mine - reference) ** 2).sum() / (reference**2).sum())
-
-
-def reference(kit: Path, model: str, long: bool) -> tuple[list[int], Floats, Floats, Any]:
-    data = np.load(kit / "models" / model / "reference.npz")
-    end = "_long" if long else ""
-    # mistral's file carries no window, so Hugging Face's answer with one is not comparable
-    other = "logits_hf_long_nowindow" if long and model == "mistral-swa" else "logits_hf" + end
-    positions = data["long_positions"] if long else slice(None)
-    tokens = [int(token) for token in data["tokens" + end]]
-    return tokens, data["logits_llamacpp" + end], data[other], positions
-
-
-@pytest.mark.parametrize("long", [False, True], ids=("short", "long"))
-@pytest.mark.parametrize("model", MODELS)
-def test_logits_agree_with_both_engines(kit: Path, model: str, long: bool) -> None:
-    tokens, llama_cpp, transformers, positions = reference(kit, model, long)
-    with runner(kit / "models" / model / "model-f32.gguf") as run:
-        mine = logits(run, tokens, len(tokens))[positions]
-    assert distance(mine, llama_cpp) <= TOLERANCE
-    assert distance(mine, transformers) <= TOLERANCE
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_interpreter_agrees(kit: Path, model: str) -> None:
-    tokens, expected, _, _ = reference(kit, model, long=False)
-    plan = architecture(open_gguf(kit / "models" / model / "model-f32.gguf")).plan(256)
-    assert distance(Interpreter(plan).logits(tokens), expected) <= TOLERANCE
 
 
 @pytest.mark.parametrize("piece", [1, 2, 7, 16, 33])
 def test_pieces_give_the_same_logits(kit: Path, piece: int) -> None:
-    tokens, expected, _, positions = reference(kit, "llama-gqa-spm", long=True)
-    with runner(kit / "models/llama-gqa-spm/model-f32.gguf") as run:
-        assert distance(logits(run, tokens, piece)[positions], expected) <= TOLERANCE
+    folder = kit / "models/llama-gqa-spm"
+    known = reference(folder, long=True)
+    with runner(folder / "model-f32.gguf") as run:
+        mine = logits(run, known.tokens, piece)[known.positions]
+    assert distance(mine, known.answers["llamacpp"]) <= TOLERANCE
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("name", ["f32", "Q4_K_M", "Q8_0"])
 def test_threads_change_no_bit(kit: Path, name: str, threads: int) -> None:
-    tokens, _, _, _ = reference(kit, "llama-k256", long=False)
+    tokens = reference(kit / "models/llama-k256").tokens
     path = kit / "models/llama-k256" / f"model-{name}.gguf"
     with runner(path, threads=1) as one, runner(path, threads=threads) as many:
         for piece in (48, 7, 1):
@@ -105,21 +43,15 @@ def test_threads_change_no_bit(kit: Path, name: str, threads: int) -> None:
 
 @pytest.mark.parametrize("name", ["f32", "Q4_K_M"])
 def test_other_sequences_in_the_batch_do_not_matter(kit: Path, name: str) -> None:
-    tokens, _, _, _ = reference(kit, "llama-k256", long=False)
-    strangers = tokens[::-1]
+    tokens = reference(kit / "models/llama-k256").tokens
     path = kit / "models/llama-k256" / f"model-{name}.gguf"
     with runner(path, sequences=3) as run:
         alone = logits(run, tokens, len(tokens))
-        mixed = []
-        for start in range(0, 48, 6):
-            part, noise = tokens[start : start + 6], strangers[start : start + 6]
-            places = list(range(start, start + 6))
-            batch = Batch(noise + part, places * 2, [2] * 6 + [1] * 6, list(range(6, 12)))
-            mixed.append(run.step(batch))
+        mixed = interleaved(run, tokens, 6, slot=1, other=2)
     if name == "f32":
-        assert distance(np.concatenate(mixed), alone) <= TOLERANCE
+        assert distance(mixed, alone) <= TOLERANCE
     else:
-        assert nmse(np.concatenate(mixed), alone) <= 1e-5
+        assert nmse(mixed, alone) <= 1e-5
 
 
 @pytest.mark.parametrize("name", TYPES)
@@ -141,11 +73,12 @@ def test_quantised_files(kit: Path, name: str) -> None:
 
 @pytest.mark.parametrize("kv_type", ["f16", "bf16", "q8_0", "q4_0"])
 def test_cache_types_lose_little(kit: Path, kv_type: str) -> None:
-    tokens, expected, _, _ = reference(kit, "llama-gqa-spm", long=False)
-    with runner(kit / "models/llama-gqa-spm/model-f32.gguf", kv_type=kv_type) as run:
+    folder = kit / "models/llama-gqa-spm"
+    known = reference(folder)
+    with runner(folder / "model-f32.gguf", kv_type=kv_type) as run:
         bound = {"f16": 1e-6, "bf16": 5e-5, "q8_0": 1e-4, "q4_0": 3e-2}[kv_type]
         for piece in (48, 1):
-            assert nmse(logits(run, tokens, piece), expected) <= bound
+            assert nmse(logits(run, known.tokens, piece), known.answers["llamacpp"]) <= bound
 
 
 @pytest.mark.parametrize("isa", ["portable", "avx2", "avxvnni", "avx512"])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from zigllm_cli.engine.batch import Batch
 from zigllm_cli.engine.threads import default_threads
 from zigllm_cli.engine.workers import KERNELS, Workers
-from zigllm_cli.errors import InputError
+from zigllm_cli.errors import InputError, UnsupportedError
 from zigllm_cli.gguf import GGUFFile
 from zigllm_cli.jit import Kernel, address, compile_missing
 from zigllm_cli.kernels import state as words
@@ -20,6 +20,7 @@ from zigllm_cli.models import architecture
 from zigllm_cli.plan.cache import Cache
 from zigllm_cli.plan.lowering import Call, Lowering, Mode
 from zigllm_cli.plan.memory import address as memory_address
+from zigllm_cli.plan.plan import Plan
 
 Progress = Callable[[int, int], None]
 Floats = NDArray[np.float32]
@@ -78,8 +79,12 @@ class OperationTime:
 class Runner:
     """Runs a model.
 
+    Args:
+        output: "logits", or "hidden" for the last hidden states, which embeddings are made of.
+
     Attributes:
-        vocabulary: logits per row.
+        vocabulary: token ids are below it.
+        width: floats per row of a step's result.
         context: positions per sequence.
         sequences: slots of the cache.
         batch: most tokens per step.
@@ -95,6 +100,7 @@ class Runner:
         kv_type: str = "f16",
         sequences: int = 1,
         batch: int = 512,
+        output: str = "logits",
         progress: Progress | None = None,
     ) -> None:
         self.file = file
@@ -103,10 +109,12 @@ class Runner:
         self.context = context or self.model.context_length
         self.sequences, self.batch = sequences, min(batch, self.context * sequences)
         self.threads = threads or default_threads()
+        self.plan = self._plan(output)
+        self.width = self.plan.result.width
+        if not self.plan.causal:
+            self.batch = max(self.batch, self.context)
         self.cache = Cache(self.model.layers, self.context, sequences, kv_type)
-        plan = self.model.plan(self.context)
-        self.plan = plan
-        self.lowering = Lowering(plan, self.cache, self.batch, self.threads)
+        self.lowering = Lowering(self.plan, self.cache, self.batch, self.threads)
         self._tables: dict[tuple[Mode, Mode | None], Table] = {}
         self._ids, self._positions, self._slots, self._ends, self._chosen = (
             np.zeros(self.batch, np.int64) for _ in range(5)
@@ -115,6 +123,17 @@ class Runner:
         self._progress = progress
         compile_missing(KERNELS, progress)
         self.workers = Workers(self.threads)
+
+    def _plan(self, output: str) -> Plan:
+        plan = self.model.plan(self.context)
+        if output == "hidden":
+            return plan.without_logits()
+        if plan.logits is None:
+            raise UnsupportedError(
+                f"{self.file.architecture} is an encoder: it embeds texts and does not go on with"
+                " them; use zigllm embed"
+            )
+        return plan
 
     def _bind_state(self) -> None:
         columns = {
@@ -142,8 +161,10 @@ class Runner:
     def step(self, batch: Batch) -> Floats:
         """Evaluate tokens; their keys and values join the cache.
 
+        An encoder wants all tokens of a sequence in one step, and no more of them than `batch`.
+
         Returns:
-            float32 [outputs, vocabulary], a copy, in the order of `batch.outputs`.
+            float32 [outputs, width], a copy, in the order of `batch.outputs`.
         """
         self._check(batch)
         results = []
@@ -168,13 +189,18 @@ class Runner:
             raise InputError(
                 f"position {max(batch.positions)} is beyond the context of {self.context}"
             )
+        if not self.plan.causal and len(batch.tokens) > self.batch:
+            raise InputError(
+                f"{len(batch.tokens)} tokens exceed the {self.batch} of a step, and an encoder"
+                " reads a text whole"
+            )
         self.cache.check_positions(batch.sequences, batch.positions)
 
     def _step(self, batch: Batch, first: int, last: int, chosen: list[int]) -> Floats:
         table = self._load(batch, first, last, chosen)
         self.workers.run(memory_address(table.rows), len(table.calls))
         self.cache.extend(batch.sequences[first:last], batch.positions[first:last])
-        return self._logits(len(chosen))
+        return self._result(len(chosen))
 
     def _load(self, batch: Batch, first: int, last: int, chosen: list[int]) -> Table:
         """Fill the state for a step and choose the table that fits it."""
@@ -183,6 +209,8 @@ class Runner:
         self._positions[:count] = batch.positions[first:last]
         self._slots[:count] = batch.sequences[first:last]
         self._ends[:count] = self._positions[:count] + 1
+        if not self.plan.causal:
+            self._see_whole_sequences(count)
         self._chosen[: len(chosen)] = chosen
         state, head = self.lowering.state, self.lowering.head_state
         state[words.TOKENS], state[words.OUTPUTS] = count, len(chosen)
@@ -198,13 +226,18 @@ class Runner:
             self._tables[mode, head_mode] = Table.of(calls)
         return self._tables[mode, head_mode]
 
-    def _logits(self, count: int) -> Floats:
-        assert self.plan.logits is not None
+    def _see_whole_sequences(self, count: int) -> None:
+        """Every token sees up to the last one of its sequence."""
+        ends = np.zeros(self.sequences, np.int64)
+        np.maximum.at(ends, self._slots[:count], self._ends[:count])
+        self._ends[:count] = ends[self._slots[:count]]
+
+    def _result(self, count: int) -> Floats:
         if not count:
-            return np.empty((0, self.vocabulary), np.float32)
-        block = self.lowering.buffers.block(self.plan.logits.name)
-        rows = block[: 4 * self.vocabulary * count].view(np.float32)
-        return rows.reshape(count, self.vocabulary).copy()
+            return np.empty((0, self.width), np.float32)
+        block = self.lowering.buffers.block(self.plan.result.name)
+        rows = block[: 4 * self.width * count].view(np.float32)
+        return rows.reshape(count, self.width).copy()
 
     # -------------------------------------------------------------- the cache, slot by slot
 

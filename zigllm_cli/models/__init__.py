@@ -15,7 +15,31 @@ if TYPE_CHECKING:
     from zigllm_cli.models.architecture import Architecture
 
 FAMILIES: dict[str, str] = {
+    "bert": "bert.Bert",
+    "bloom": "bloom.Bloom",
+    "command-r": "command_r.CommandR",
+    "falcon": "falcon.Falcon",
+    "gemma": "gemma.Gemma",
+    "gemma2": "gemma2.Gemma2",
+    "gemma3": "gemma3.Gemma3",
+    "gpt2": "gpt2.GPT2",
+    "gptj": "phi2.GPTJ",
+    "gptneo": "gptneo.GPTNeo",
+    "gptneox": "gptneox.GPTNeoX",
+    "granite": "granite.Granite",
     "llama": "llama.Llama",
+    "mpt": "mpt.MPT",
+    "nomic-bert": "bert.NomicBert",
+    "olmo2": "olmo2.Olmo2",
+    "phi2": "phi2.Phi2",
+    "phi3": "phi3.Phi3",
+    "qwen": "qwen.Qwen",
+    "qwen2": "qwen2.Qwen2",
+    "qwen3": "qwen3.Qwen3",
+    "smollm3": "smollm3.SmolLM3",
+    "stablelm": "stablelm.StableLM",
+    "starcoder": "gpt2.GPT2",
+    "starcoder2": "starcoder2.StarCoder2",
 }
 """`general.architecture` to the module of its family, and the class in it."""
 

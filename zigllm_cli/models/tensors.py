@@ -58,20 +58,20 @@ class Tensors:
         weight = self.matrix(name, rows, columns)
         return np.ascontiguousarray(dequantize(weight.data, weight.type, columns))
 
-    def vector(self, name: str, length: int) -> Vector:
-        """A vector as float32."""
-        tensor = self._tensor(name, (length,))
-        return _floats(tensor, length)
+    def vector(self, name: str, *shape: int) -> Vector:
+        """A vector as float32; one of more dimensions (as GGUF counts them) is flattened."""
+        tensor = self._tensor(name, shape)
+        return _floats(tensor, shape[0])
 
     def size(self, name: str) -> int:
         """How many values a tensor has; 0 where the file has none of this name."""
         return self.file.tensors[name].n_elements if self.has(name) else 0
 
-    def optional_vector(self, name: str, length: int) -> Vector | None:
+    def optional_vector(self, name: str, *shape: int) -> Vector | None:
         """A vector, or None where the file has none of this name."""
-        return self.vector(name, length) if self.has(name) else None
+        return self.vector(name, *shape) if self.has(name) else None
 
 
 def _floats(tensor: Tensor, length: int) -> NDArray[np.float32]:
-    values = dequantize(tensor.numpy().reshape(1, -1), tensor.type.name, length)
+    values = dequantize(tensor.numpy().reshape(tensor.rows, -1), tensor.type.name, length)
     return np.ascontiguousarray(values.reshape(-1))

@@ -40,6 +40,7 @@ class Hyperparameters:
         epsilon: of the norms.
         scale: of the scores.
         rope: None where positions are not rotated.
+        embedding_scale: factor of the embedded tokens.
     """
 
     blocks: int
@@ -54,6 +55,7 @@ class Hyperparameters:
     context_length: int
     vocabulary: int
     rope: RopeSettings | None
+    embedding_scale: float
 
     @classmethod
     def read(cls, file: GGUFFile, *, norm: str, rotary: bool) -> Hyperparameters:
@@ -71,21 +73,22 @@ class Hyperparameters:
             raise InputError(f"an embedding_length of {width} cannot be cut into {heads} heads")
         head_dim = keys.count("attention.key_length", width // heads)
         context = keys.count("context_length", most=1 << 31)
-        return cls(
-            blocks=keys.count("block_count", most=10_000),
-            width=width,
-            ff=keys.count("feed_forward_length"),
-            heads=heads,
-            kv_heads=kv_heads,
-            head_dim=head_dim,
-            value_dim=keys.count("attention.value_length", head_dim),
-            epsilon=keys.number(EPSILONS[norm]),
-            scale=keys.number("attention.scale", 0.0, positive=False) or 1 / sqrt(head_dim),
-            context_length=context,
-            vocabulary=_vocabulary(file),
-            rope=RopeSettings.read(keys, head_dim, context) if rotary else None,
-            **cls.own(keys),
-        )
+        fields: dict[str, Any] = {
+            "blocks": keys.count("block_count", most=10_000),
+            "width": width,
+            "ff": keys.count("feed_forward_length"),
+            "heads": heads,
+            "kv_heads": kv_heads,
+            "head_dim": head_dim,
+            "value_dim": keys.count("attention.value_length", head_dim),
+            "epsilon": keys.number(EPSILONS[norm]),
+            "scale": keys.number("attention.scale", 0.0, positive=False) or 1 / sqrt(head_dim),
+            "context_length": context,
+            "vocabulary": _vocabulary(file),
+            "rope": RopeSettings.read(keys, head_dim, context) if rotary else None,
+            "embedding_scale": keys.number("embedding_scale", 0.0, positive=False) or 1.0,
+        }
+        return cls(**{**fields, **cls.own(keys)})
 
     @classmethod
     def own(cls, keys: Keys) -> dict[str, Any]:
@@ -147,7 +150,8 @@ class Transformer:
 
     def embed(self, plan: Plan, context: int) -> Value:
         """From token ids to x."""
-        return plan.embed(self.matrix("token_embd", self.hyper.vocabulary, self.hyper.width))
+        h = self.hyper
+        return plan.embed(self.matrix("token_embd", h.vocabulary, h.width), h.embedding_scale)
 
     def logits(self, plan: Plan, n: Value) -> Value:
         """From the last, normalised hidden states to logits."""
@@ -182,12 +186,13 @@ class Transformer:
 
         The tensor has a weight for each value of a slice, or for each value of x.
         """
-        size = self.tensors.size(f"{tensor}.weight")
-        length = x.width if size == x.width else x.width // parts
-        weight = self.tensors.vector(f"{tensor}.weight", length)
+        shape: tuple[int, ...] = (x.width // parts,)
+        if self.tensors.size(f"{tensor}.weight") == x.width and parts > 1:
+            shape = (x.width // parts, parts)
+        weight = self.tensors.vector(f"{tensor}.weight", *shape)
         if self.norm == "rms":
             return plan.rms_norm(x, weight, self.hyper.epsilon, parts=parts, name=name)
-        bias = self.tensors.optional_vector(f"{tensor}.bias", length)
+        bias = self.tensors.optional_vector(f"{tensor}.bias", *shape)
         return plan.layer_norm(x, weight, bias, self.hyper.epsilon, parts=parts, name=name)
 
     def positions(self, plan: Plan, x: Value, context: int) -> Value:

@@ -176,6 +176,18 @@ class Plan:
         self.operations.append(kind(out, label, *settings))
         return out
 
+    @property
+    def causal(self) -> bool:
+        """Whether a token sees only those before it, so that what is computed of them stays."""
+        return all(op.causal for op in self.operations if isinstance(op, Attention))
+
+    @property
+    def result(self) -> Value:
+        """What a step gives out: logits, or hidden states where there are none."""
+        result = self.logits or self.hidden
+        assert result is not None, "the plan is not finished"
+        return result
+
     def finish(self, hidden: Value, logits: Value | None = None) -> None:
         """Declare the results."""
         assert hidden.head, "results are computed for selected rows only"

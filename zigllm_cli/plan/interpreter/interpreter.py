@@ -34,15 +34,14 @@ class Interpreter:
         self._weights: dict[str, Array] = {}
 
     def logits(self, tokens: Sequence[int]) -> Array:
-        """Logits of all positions, [tokens, vocabulary]."""
+        """Logits of all positions, [tokens, vocabulary]; an encoder's hidden states."""
         self.tokens = np.asarray(tokens)
         self.positions = np.arange(len(tokens))
         self.values: dict[str, Array] = {}
         self.cache: dict[int, tuple[Array, Array]] = {}
         for operation in self.plan.operations:
             run(operation, self)
-        assert self.plan.logits is not None
-        return self.values[self.plan.logits.name]
+        return self.values[self.plan.result.name]
 
     def weight(self, weight: Weight) -> Array:
         """A matrix as floats, [rows, columns]."""
