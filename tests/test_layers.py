@@ -18,7 +18,7 @@ LAYERS = (
     {"gguf"},
     {"simd"},
     {"jit"},
-    {"tokenizers", "quants"},
+    {"tokenizers", "templates", "quants"},
     {"kernels"},
     {"plan"},
     {"models"},

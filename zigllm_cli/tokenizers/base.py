@@ -8,7 +8,7 @@ where it spells tokens its own way, `token_bytes`, from one id to the bytes it s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 from zigllm_cli.errors import InputError, UsageError
@@ -20,6 +20,16 @@ ASCII_SPACE = " \t\n\v\f\r"
 
 Fragment = str | int
 """A piece of ordinary text, or the id of a special token found in it."""
+
+Span = tuple[int, int]
+"""Start and stop of a stretch of text."""
+
+_Piece = tuple[str, str] | int
+"""Like a `Fragment`, with a copy in which control tokens are looked for."""
+
+MASK = "\U0010ffff"
+"""Stands in such a copy for every character that can't be part of a control token; no character
+itself, it is part of no token's text."""
 
 
 class Tokenizer:
@@ -90,6 +100,27 @@ class Tokenizer:
                 body += self.encode_text(fragment, after_special=after_special)
                 after_special = False
         return [*self.prefix, *body, *self.suffix] if add_special else body
+
+    def encode_prompt(
+        self, text: str, content: Sequence[Span] = (), *, after_special: bool = True
+    ) -> list[int]:
+        """Token ids of a rendered prompt, with no BOS but what stands in the text.
+
+        Control tokens are recognised, except in stretches that come from somebody's message:
+        there they are ordinary text, which may share tokens with what stands beside it.
+
+        Args:
+            content: start and stop of each such stretch.
+            after_special: whether the text begins a sequence or follows a special token.
+        """
+        body: list[int] = []
+        for fragment in self.fragments(text, parse_special=True, content=content):
+            if isinstance(fragment, int):
+                body.append(fragment)
+            else:
+                body += self.encode_text(fragment, after_special=after_special)
+            after_special = isinstance(fragment, int)
+        return body
 
     def explain(self, text: str, *, parse_special: bool = False) -> list[Explanation]:
         """How the ids of `text` come about: one entry per special token and pre-token."""
@@ -162,42 +193,49 @@ class Tokenizer:
 
     # ------------------------------------------------------------------ special tokens
 
-    def fragments(self, text: str, *, parse_special: bool) -> list[Fragment]:
-        """Cut special tokens out of `text`: the longest token first, each from left to right."""
+    def fragments(
+        self, text: str, *, parse_special: bool, content: Sequence[Span] = ()
+    ) -> list[Fragment]:
+        """Cut special tokens out of `text`: the longest token first, each from left to right.
+
+        In the stretches of `content` control tokens are not recognised.
+        """
         if not text:
             return []
         table = self._special_table(parse_special)
         if table is None or not table.search(text):
             return [text]
-        fragments: list[Fragment] = [text]
+        masked = _masked(text, content)
+        pieces: list[_Piece] = [(text, masked)]
         for token in self.vocabulary.special_tokens:
             wanted = self.vocabulary.tokens[token]
             if (parse_special or not self.vocabulary.is_hidden(token)) and wanted in text:
-                fragments = list(self._cut_special(fragments, token, wanted))
-        return fragments
+                pieces = list(self._cut_special(pieces, token, wanted))
+        return [piece if isinstance(piece, int) else piece[0] for piece in pieces]
 
-    def _cut_special(
-        self, fragments: list[Fragment], token: int, wanted: str
-    ) -> Iterator[Fragment]:
+    def _cut_special(self, pieces: list[_Piece], token: int, wanted: str) -> Iterator[_Piece]:
         left_strippers, right_strippers = self._strips
-        for fragment in fragments:
-            if isinstance(fragment, int):
-                yield fragment
+        is_hidden = self.vocabulary.is_hidden(token)
+        for piece in pieces:
+            if isinstance(piece, int):
+                yield piece
                 continue
+            fragment, masked = piece
+            searched = masked if is_hidden else fragment
             start = 0
-            while (match := fragment.find(wanted, start)) >= 0:
+            while (match := searched.find(wanted, start)) >= 0:
                 stop = match
                 if token in left_strippers:
                     stop = start + len(fragment[start:match].rstrip(ASCII_SPACE))
                 if stop > start:
-                    yield fragment[start:stop]
+                    yield fragment[start:stop], masked[start:stop]
                 yield token
                 start = match + len(wanted)
                 if token in right_strippers:
                     while start < len(fragment) and fragment[start] in ASCII_SPACE:
                         start += 1
             if start < len(fragment):
-                yield fragment[start:] if start else fragment
+                yield (fragment[start:], masked[start:]) if start else piece
 
     @cached_property
     def _strips(self) -> tuple[frozenset[int], frozenset[int]]:
@@ -214,6 +252,16 @@ class Tokenizer:
             ]
             self._tables[parse_special] = re.compile("|".join(texts)) if texts else None
         return self._tables[parse_special]
+
+
+def _masked(text: str, content: Sequence[Span]) -> str:
+    """`text` with MASK wherever it is content."""
+    parts: list[str] = []
+    place = 0
+    for start, stop in content:
+        parts += (text[place:start], MASK * (stop - start))
+        place = stop
+    return "".join([*parts, text[place:]]) if parts else text
 
 
 def to_bytes(text: str) -> bytes:
