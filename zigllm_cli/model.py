@@ -127,9 +127,9 @@ class Model:
     ) -> Generation:
         """`generate` with everything in the caller's hands; see `Generation`."""
         from zigllm_cli.engine.generation import Continuation, Generation
-        from zigllm_cli.sampling import excluding
+        from zigllm_cli.sampling import chain_for
 
-        chain = sampling.chain(bias=excluding(self.tokenizer.vocabulary.suppressed))
+        chain = chain_for(self.tokenizer, sampling, prompt=len(ids))
         continuation = Continuation(
             self.tokenizer, chain, ids, max_tokens=max_tokens, stop=as_stops(stop)
         )

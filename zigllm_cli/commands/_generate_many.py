@@ -132,7 +132,7 @@ def run_many(
 def make(model: Model, line: Line, settings: Settings, context: int) -> Continuation:
     """The continuation of one line."""
     from zigllm_cli.engine.generation import Continuation, check_length
-    from zigllm_cli.sampling import excluding
+    from zigllm_cli.sampling import chain_for
 
     limit = settings.max_tokens if line.max_tokens is None else line.max_tokens
     prefix = model.tokenizer.prefix
@@ -149,7 +149,7 @@ def make(model: Model, line: Line, settings: Settings, context: int) -> Continua
         sampling = replace(sampling, seed=line.seed)
     return Continuation(
         model.tokenizer,
-        sampling.chain(bias=excluding(model.tokenizer.vocabulary.suppressed)),
+        chain_for(model.tokenizer, sampling, prompt=len(ids)),
         ids,
         max_tokens=limit,
         stop=settings.stop if line.stop is None else line.stop,

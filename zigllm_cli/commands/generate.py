@@ -21,15 +21,18 @@ from zigllm_cli.commands._engine import (
     ThreadsOption,
     open_model,
 )
+from zigllm_cli.commands._groups import flat
 from zigllm_cli.commands._options import FileOption, JsonOption, ModelOption
+from zigllm_cli.commands._sampling import SamplingOptions
 from zigllm_cli.errors import UsageError
 
-SAMPLING = "Sampling"
 LENGTH = "Where it ends"
 MANY = "Many prompts"
 
 
+@flat
 def generate(
+    *,
     prompt: Annotated[
         str | None, typer.Argument(help="The beginning; default: standard input.")
     ] = None,
@@ -90,58 +93,7 @@ def generate(
             rich_help_panel=LENGTH,
         ),
     ] = None,
-    temp: Annotated[
-        float,
-        typer.Option(
-            "--temp",
-            metavar="T",
-            help="Temperature; 0 always takes the likeliest token.",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = 0.8,
-    top_k: Annotated[
-        int,
-        typer.Option(
-            "--top-k", metavar="K", help="The K likeliest; 0 is off.", rich_help_panel=SAMPLING
-        ),
-    ] = 40,
-    top_p: Annotated[
-        float,
-        typer.Option(
-            "--top-p",
-            metavar="P",
-            help="The likeliest that make up P together; 1 is off.",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = 0.95,
-    min_p: Annotated[
-        float,
-        typer.Option(
-            "--min-p",
-            metavar="P",
-            help="At least P times as likely as the likeliest; 0 is off.",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = 0.05,
-    repeat_penalty: Annotated[
-        float,
-        typer.Option(
-            "--repeat-penalty",
-            metavar="R",
-            help="Above 1, tokens among the last 64 become less likely.",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = 1.0,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            "--seed",
-            "-s",
-            metavar="N",
-            help="The same seed gives the same text; default: chance.",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = None,
+    sampling: SamplingOptions,
     prompts: Annotated[
         Path | None,
         typer.Option(
@@ -196,12 +148,17 @@ def generate(
     from zigllm_cli.commands import _generate_many as many
     from zigllm_cli.commands._generate_prompt import read_prompt, unescape
     from zigllm_cli.commands._generate_run import Settings, run
-    from zigllm_cli.sampling import Sampling
 
+    sampling.settle({})  # what is wrong with the options is said before anything is read
+    lines = None if prompts is None else many.read_lines(prompts, escapes=escape)
+    text = "" if lines is not None else read_prompt(prompt, file, escapes=escape)
+    request = EngineRequest(
+        *(model, threads, ctx, kv_type, override_kv or ()),
+        *(rope_scaling, rope_scale, rope_freq_base, no_mmap, mlock),
+    )
+    opened = open_model(request)
     settings = Settings(
-        sampling=Sampling(
-            temp, top_k, top_p, min_p, repeat_penalty, seed=None if seed == -1 else seed
-        ),
+        sampling=sampling.settle(opened.file.metadata),
         max_tokens=None if max_tokens is not None and max_tokens < 0 else max_tokens,
         stop=tuple(map(unescape, stop or ())) if escape else tuple(stop or ()),
         keep=(keep or 0) if context_shift else None,
@@ -210,12 +167,6 @@ def generate(
         stats=stats,
         json=json,
     )
-    request = EngineRequest(
-        *(model, threads, ctx, kv_type, override_kv or ()),
-        *(rope_scaling, rope_scale, rope_freq_base, no_mmap, mlock),
-    )
-    if prompts is not None:
-        lines = many.read_lines(prompts, escapes=escape)
-        return many.run_many(open_model(request), lines, settings, parallel or 8, started)
-    text = read_prompt(prompt, file, escapes=escape)
-    return run(open_model(request), text, settings, started)
+    if lines is not None:
+        return many.run_many(opened, lines, settings, parallel or 8, started)
+    return run(opened, text, settings, started)

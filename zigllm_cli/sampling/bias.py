@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -30,3 +30,22 @@ class LogitBias:
         logits = candidates.logits.copy()
         logits[places] += biases[found]
         return candidates.with_logits(logits)
+
+
+@dataclass(frozen=True)
+class MinTokens:
+    """Exclude end tokens until the sequence, its prompt included, has so many tokens."""
+
+    ends: Collection[int]
+    length: int
+    name: ClassVar[str] = "min_tokens"
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.ends or self.length <= 0
+
+    def apply(self, candidates: Candidates, state: State) -> Candidates:
+        """All candidates, or all but the ends."""
+        if len(state.tokens) >= self.length:
+            return candidates
+        return LogitBias(dict.fromkeys(self.ends, -np.inf)).apply(candidates, state)

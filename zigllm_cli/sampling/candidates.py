@@ -72,6 +72,23 @@ class Candidates:
         weights /= weights.sum()
         return weights
 
+    def log_probabilities(self) -> NDArray[np.float64]:
+        """Natural logarithms of the probabilities, float64 [n]; also of those too small for it."""
+        logits = self.logits.astype(np.float64)
+        logits -= logits.max()
+        logs: NDArray[np.float64] = logits - np.log(np.exp(logits).sum())
+        return logs
+
+    def entropy(self) -> float:
+        """How open the choice is, in nats; 0 where only one candidate is possible."""
+        logs = self.log_probabilities()
+        logs = logs[logs > -np.inf]
+        return max(float(-(np.exp(logs) * logs).sum()), 0.0)
+
+    def sorted(self) -> Candidates:
+        """All that are possible, the most likely first."""
+        return self.top(len(self))
+
     def positions(self, tokens: Sequence[int] | Ids) -> tuple[Ids, Ids]:
         """Where tokens stand among the candidates: (indices into tokens, into candidates)."""
         wanted = np.asarray(tokens, np.int64)

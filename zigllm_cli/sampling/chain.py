@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,11 +18,13 @@ class State:
 
     Attributes:
         tokens: the sequence so far, the prompt included.
-        random: the chain's own source of random numbers.
+        random: the random numbers of this place in the sequence.
+        vocabulary: how many tokens the model knows.
     """
 
     tokens: Sequence[int]
     random: np.random.Generator
+    vocabulary: int = 0
 
 
 class Sampler(Protocol):
@@ -40,18 +42,43 @@ class Sampler(Protocol):
         """The candidates that it leaves, with the logits that it gives them."""
 
 
+@runtime_checkable
+class Learner(Protocol):
+    """A sampler that goes by what was chosen before."""
+
+    def accept(self, token: int, candidates: Candidates) -> None:
+        """`token` was drawn from these candidates."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One token chosen, as a watcher of the chain sees it.
+
+    Attributes:
+        tokens: the sequence before it; to be read at once, since it grows.
+        stages: the candidates behind each sampler, with its name; the first are the model's own.
+        token: the one chosen.
+    """
+
+    tokens: Sequence[int]
+    stages: Sequence[tuple[str, Candidates]]
+    token: int
+
+
 class Chain:
     """Samplers in order, and the random numbers of one sequence.
 
     Attributes:
         samplers: those that do something.
-        seed: what the random numbers begin with; the same seed makes the same choices.
+        seed: the same one makes the same choices.
+        watchers: each is told of every choice.
     """
 
     def __init__(self, samplers: Sequence[Sampler], seed: int) -> None:
         self.samplers = tuple(sampler for sampler in samplers if not sampler.is_idle)
         self.seed = seed
-        self._random = np.random.Generator(np.random.PCG64(seed))
+        self.watchers: list[Callable[[Choice], None]] = []
+        self._learners = [sampler for sampler in self.samplers if isinstance(sampler, Learner)]
 
     def sample(self, logits: Logits, tokens: Sequence[int]) -> int:
         """Choose the token that follows `tokens`, by their row of logits (float32 [vocabulary]).
@@ -59,13 +86,18 @@ class Chain:
         Raises:
             GenerationError: no token is possible.
         """
-        candidates = self.filter(logits, tokens)
-        # One number for every token, also where nothing is left to choose: so the numbers of
-        # the tokens behind do not depend on it.
-        spin = self._random.random()
+        state = self._state(logits, tokens)
+        stages = list(self._stages(logits, state))
+        candidates = stages[-1][1]
         reached = np.cumsum(candidates.weights(), dtype=np.float64)
-        index = int(np.searchsorted(reached, spin * reached[-1], side="right"))
-        return int(candidates.ids[min(index, len(candidates) - 1)])
+        spin = state.random.random() * reached[-1]
+        index = min(int(np.searchsorted(reached, spin, side="right")), len(candidates) - 1)
+        token = int(candidates.ids[index])
+        for learner in self._learners:
+            learner.accept(token, candidates)
+        for watcher in self.watchers:
+            watcher(Choice(tokens, stages, token))
+        return token
 
     def filter(self, logits: Logits, tokens: Sequence[int]) -> Candidates:
         """What the samplers leave to draw from."""
@@ -74,7 +106,18 @@ class Chain:
 
     def steps(self, logits: Logits, tokens: Sequence[int]) -> Iterator[tuple[str, Candidates]]:
         """The candidates behind each sampler, with its name; the first are the model's own."""
-        state = State(tokens, self._random)
+        return self._stages(logits, self._state(logits, tokens))
+
+    def _state(self, logits: Logits, tokens: Sequence[int]) -> State:
+        """Random numbers depend on the seed and the place alone, not on how a text came about.
+
+        So a text that is resumed goes on as if it had never stopped, and guessing ahead does not
+        change it. Philox is made for that: a key and a counter, no history (Salmon et al. 2011).
+        """
+        bits = np.random.Philox(key=self.seed, counter=[0, len(tokens), 0, 0])
+        return State(tokens, np.random.Generator(bits), len(logits))
+
+    def _stages(self, logits: Logits, state: State) -> Iterator[tuple[str, Candidates]]:
         candidates = Candidates.of(logits)
         _check(candidates)
         yield "model", candidates
