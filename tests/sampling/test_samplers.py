@@ -256,13 +256,13 @@ def test_common_prefixes(tokens: list[int]) -> None:
 
 
 def test_mirostat_2_by_hand() -> None:
-    """mu begins at 2 tau = 2 bits: .5 (1 bit) and .25 (2 bits) stay; then it moves."""
-    sampler = Mirostat2(tau=1, eta=0.5)
+    """mu begins at 2 tau = 2.2 bits: .5 (1 bit) and .25 (2 bits) stay; then it moves."""
+    sampler = Mirostat2(tau=1.1, eta=0.5)
     logits = probabilities(0.125, 0.5, 0.25, 0.125)
     kept = sampler.apply(Candidates.of(logits), state())
     assert kept.ids.tolist() == [1, 2]
     sampler.accept(2, kept)  # a third: 1.585 bits
-    assert sampler.mu == pytest.approx(2 - 0.5 * (np.log2(3) - 1), rel=1e-6)
+    assert sampler.mu == pytest.approx(2.2 - 0.5 * (np.log2(3) - 1.1), rel=1e-6)
     assert sampler.apply(Candidates.of(logits), state()).ids.tolist() == [1]
     sampler.mu = -3
     assert sampler.apply(Candidates.of(logits), state()).ids.tolist() == [1]
