@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from zigllm_cli.engine.embedding import Embeddings
     from zigllm_cli.engine.generation import Generation
     from zigllm_cli.engine.runner import Runner
     from zigllm_cli.engine.session import Session, Slots
@@ -177,6 +178,57 @@ class Model:
         check_ids(ids, self._exact.vocabulary)
         self._exact.truncate(0, 0)
         return self._exact.step(Batch.of(ids, 0, 0, outputs=range(len(ids))))
+
+    # -------------------------------------------------------------- embeddings
+
+    def embed(
+        self, texts: Sequence[str], *, pooling: str | None = None, normalize: bool = False
+    ) -> NDArray[np.float32]:
+        """A vector for each text, float32 [n, width].
+
+        Args:
+            pooling: mean, cls, last, none (all tokens' vectors, one text's behind the other's) or
+                rank (a reranker's scores); None for what the file says, or else mean.
+            normalize: make each vector as long as 1.
+
+        Raises:
+            UsageError: no such pooling, or a text is empty or longer than the model reads.
+            UnsupportedError: "rank", and the model is no reranker.
+        """
+        import numpy as np
+
+        from zigllm_cli.engine.pooling import normalized
+
+        parts = self.embeddings.vectors(map(self.embeddings.text_ids, texts), pooling)
+        if not parts:
+            return np.empty((0, self.embeddings.width), np.float32)
+        vectors = np.concatenate([part.reshape(-1, part.shape[-1]) for part in parts])
+        return normalized(vectors) if normalize else vectors
+
+    def rank(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        """How well each text answers the query, by a reranker: float32 [n], higher is better.
+
+        Raises:
+            UnsupportedError: the model is no reranker.
+        """
+        import numpy as np
+
+        pairs = (self.embeddings.pair_ids(query, text) for text in texts)
+        return np.array([score[0] for score in self.embeddings.vectors(pairs, "rank")], np.float32)
+
+    @cached_property
+    def embeddings(self) -> Embeddings:
+        """Texts to vectors, step by step."""
+        from zigllm_cli.engine.embedding import Embeddings
+
+        options = self.options
+        return Embeddings(
+            self.file,
+            self.tokenizer,
+            longest=options.ctx,
+            threads=options.threads,
+            progress=options.progress,
+        )
 
     def runner(
         self, ctx: int | None = None, *, sequences: int = 1, kv_type: str | None = None
