@@ -7,20 +7,21 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import pytest
 from numba import njit
 
 from zigllm_cli.simd import tile as ops
-from zigllm_cli.simd.dot import dot4
+from zigllm_cli.simd.dot import DotSum, dot4, is_centred
 from zigllm_cli.simd.emit import emit
 from zigllm_cli.simd.tile import Tile
-from zigllm_cli.simd.vector import f32x16, i32x16
+from zigllm_cli.simd.vector import i8x64, i32x16, u8x64
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Apply = Callable[..., Array]
 InMemory = Callable[..., Any]
 
 TILE = Tile(i32x16, 3)
-SUMS = Tile(f32x16, 3)
+BYTES, SIGNED = Tile(u8x64, 9), Tile(i8x64, 9)
 
 
 def exact(acc: Array, u: Array, s: Array) -> Array:
@@ -73,36 +74,27 @@ def test_tile_in_memory(apply: Apply, memory: InMemory, rng: np.random.Generator
     assert (kept == 7).all()
 
 
-def test_tile_broadcast(apply: Apply, memory: InMemory, rng: np.random.Generator) -> None:
-    n = rng.integers(-(2**31), 2**31, (3, 5)).astype(np.int32)
-    load = ops.tile_broadcast_i32(3)
-    got = apply(njit(lambda p: load(p, 8)), TILE, memory(n))
-    assert np.array_equal(got, np.repeat(n[:, [0, 2, 4], None], 16, axis=2))
+@pytest.mark.parametrize("most", [1, 3, 15, 31, 63, 86, 127, 128, 255])
+def test_sums_of_dots(apply: Apply, rng: np.random.Generator, most: int) -> None:
+    """Nine dots of extreme and of random bytes, wherever they are widened on the way."""
+    count = 9
 
+    @emit(i32x16, BYTES, SIGNED, i32x16)
+    def total(b: Any, us: Any, ss: Any, start: Any) -> Any:
+        dots = DotSum(b, lambda: start, most)
+        for i in range(count):
+            dots.add(b.extract_value(us, i), b.extract_value(ss, i))
+        return dots.value()
 
-def test_tile_dot4(apply: Apply, memory: InMemory, rng: np.random.Generator) -> None:
-    u = rng.choice(np.array([0, 1, 127, 128, 255], np.uint8), (20, 64))
-    x = rng.choice(np.array([-128, -127, 0, 3, 127], np.int8), (20, 2 * 12 + 4))
-    tiles = rng.integers(-(2**30), 2**30, (20, 3, 16)).astype(np.int32)
-    got = apply(njit(lambda t, w, p: ops.tile_dot4(t, w, p, 12)), TILE, tiles, u, memory(x))
-    for j in range(3):
-        quads = np.tile(x[:, 12 * j : 12 * j + 4], (1, 16))
-        assert np.array_equal(got[:, j], exact(tiles[:, j], u, quads))
-
-
-def test_tile_of_floats(apply: Apply, memory: InMemory, rng: np.random.Generator) -> None:
-    """In float64 and rounded once: what a fused multiply-add gives."""
-    sums = rng.standard_normal((30, 3, 16)).astype(np.float32)
-    v = rng.standard_normal((30, 16)).astype(np.float32)
-    x = rng.standard_normal((30, 3)).astype(np.float32)
-    got = apply(njit(lambda t, w, p: ops.tile_fma(t, w, p, 4)), SUMS, sums, v, memory(x))
-    each = x.astype(np.float64)[:, :, None]
-    assert np.array_equal(got, (v[:, None] * each + sums).astype(np.float32))
-    dots = rng.integers(-(2**24), 2**24, (30, 3, 16)).astype(np.int32)
-    add = njit(lambda t, d, w, p: ops.tile_scale_add(t, d, w, p, 4))
-    got = apply(add, SUMS, sums, dots, v, memory(x))
-    scale = (v[:, None] * x[:, :, None]).astype(np.float64)  # a float, rounded
-    assert np.array_equal(got, (dots * scale + sums).astype(np.float32))
+    u = rng.integers(0, most + 1, (40, count, 64)).astype(np.uint8)
+    s = rng.integers(-127, 128, (40, count, 64)).astype(np.int8)
+    u[:20] = rng.choice([0, most], (20, count, 64))
+    s[10:30] = rng.choice([-127, 127], (20, count, 64))
+    u[0], s[0], u[1], s[1] = most, 127, most, -127
+    start = rng.integers(-(2**20), 2**20, (40, 16)).astype(np.int32)
+    taken = u.astype(np.int64) - (128 if is_centred(most) else 0)
+    expected = start + (taken * s).reshape(40, count, 16, 4).sum(axis=(1, 3))
+    assert np.array_equal(apply(total, i32x16, u, s, start), expected.astype(np.int32))
 
 
 def test_transposition(apply: Apply) -> None:

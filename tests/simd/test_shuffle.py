@@ -83,18 +83,6 @@ def windows(data: Array, starts: Array) -> Array:
 
 
 @pytest.mark.parametrize("lanes", [16, 64])
-def test_multishift(apply: Apply, bytes_: Any, lanes: int) -> None:
-    operation, vec = {
-        16: (bits.multishift_u8x16, u8x16),
-        64: (bits.multishift_u8x64, u8x64),
-    }[lanes]
-    data, control = bytes_(lanes), bytes_(lanes)  # bits 6 and 7 of the control are ignored
-    control[0] = np.arange(lanes)
-    control[1] = 63 - np.arange(lanes) % 64
-    assert np.array_equal(apply(operation, vec, control, data), windows(data, control))
-
-
-@pytest.mark.parametrize("lanes", [16, 64])
 def test_bit_windows(apply: Apply, bytes_: Any, rng: np.random.Generator, lanes: int) -> None:
     make, vec = {16: (bits.bit_windows_u8x16, u8x16), 64: (bits.bit_windows, u8x64)}[lanes]
     data = bytes_(lanes)
@@ -114,6 +102,17 @@ def test_shifts_and_turns_of_four_bytes(
     left = (turns % 32).astype(np.uint32)
     got = apply(bits.rotate_quads(turns.tolist()), u8x64, v)
     assert np.array_equal(got.view(np.uint32), quads << left | quads >> (32 - left) % 32)
+    v = bytes_(16)
+    got = apply(bits.shift_right_quads_u8x16([0, 4, 2, 31]), u8x16, v)
+    shifts = np.array([0, 4, 2, 31], np.uint32)
+    assert np.array_equal(got.view(np.uint32), v.view(np.uint32) >> shifts)
+
+
+@pytest.mark.parametrize("target", [0, 1, 4, 7])
+def test_single_bits(apply: Apply, bytes_: Any, target: int) -> None:
+    v, sources = bytes_(), [(5 * lane) % 8 for lane in range(16)]
+    expected = (v >> np.repeat(sources, 4).astype(np.uint8) & 1) << target
+    assert np.array_equal(apply(bits.single_bits(sources, target), u8x64, v), expected)
 
 
 def test_table_of_sixteen(apply: Apply, bytes_: Any, rng: np.random.Generator) -> None:

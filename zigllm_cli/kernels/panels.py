@@ -19,6 +19,7 @@ pass by; the sums wait in the second.
 The records must be readable up to the next multiple of the tile's columns.
 """
 
+from functools import partial
 from itertools import chain
 
 from llvmlite import ir
@@ -31,7 +32,7 @@ from zigllm_cli.quants.layouts import LAYOUTS, STEP
 from zigllm_cli.quants.unpack import unpacking
 from zigllm_cli.simd import operators as operators
 from zigllm_cli.simd.codebook import table_address
-from zigllm_cli.simd.dot import build_dot4
+from zigllm_cli.simd.dot import DotSum, is_centred
 from zigllm_cli.simd.emit import broadcast, call, emit, fence, load, offset, store
 from zigllm_cli.simd.isa import current
 from zigllm_cli.simd.memory import (
@@ -49,7 +50,10 @@ from zigllm_cli.simd.vector import F32, I32, I64, f32x16, i8x64, i32x16, u8x64
 ROWS = 16
 """Rows of a panel: the lanes of an accumulator."""
 
-TILES: dict[str, tuple[int, int]] = {"avx512": (4, 3), "neon": (2, 3)}
+PANELS = 4
+"""Panels that are unpacked at a time and meet a token while its record is near."""
+
+TILES: dict[str, tuple[int, int]] = {"avx512": (4, 3), "avx2": (2, 2), "neon": (2, 3)}
 """(panels, columns) of a register tile.
 
 Broadcasts from memory seem to be the dearest loads, so more rows than tokens: on one Zen 5 core
@@ -72,8 +76,8 @@ def build(name):
     layout, kind = LAYOUTS[name], tensor_type(name)
     panels, columns = tile_shape()
     pack, multiply = pack_panel(name), tile_product(layout, panels, columns)
-    write, clear = tile_writer(panels, columns), tile_clear(panels * columns)
-    panel_size, width = BLOCK * panel_step_bytes(layout), ROWS * panels
+    write, clear = tile_writer(panels, columns), tile_clear(PANELS * columns)
+    panel_size, width = BLOCK * panel_step_bytes(layout), ROWS * PANELS
     step_bytes, record = kind.block_bytes * (STEP // kind.block_size), layout.record
     tile_bytes = 64 * panels * columns
 
@@ -92,22 +96,25 @@ def build(name):
             for start in range(0, all_steps, BLOCK):
                 count = min(BLOCK, all_steps - start)
                 whole = min(BLOCK, steps - start)
-                for n in range(panels):
+                for n in range(PANELS):
                     base = weights + start * step_bytes
                     behind = blocks if whole < count else 0
                     first = min(row + n * ROWS, rows - 1)
                     pack(base, row_bytes, first, rows, whole, behind, room + n * panel_size)
-                saved = room + panels * panel_size
+                saved = room + PANELS * panel_size
                 x, out = load_i64(args + 40) + start * record, load_i64(args + 56) + 4 * row
                 left = tokens
                 while left > 0:
                     if start == 0:
                         clear(saved)
-                    multiply(saved, room, panel_size, x, stride, count)
-                    if start + count == all_steps:
-                        write(saved, out, out_stride, row, rows, min(left, columns), bias, add)
+                    for n in range(0, PANELS, panels):
+                        multiply(saved, room + n * panel_size, panel_size, x, stride, count)
+                        if start + count == all_steps:
+                            first, there = row + n * ROWS, min(left, columns)
+                            write(saved, out + 64 * n, out_stride, first, rows, there, bias, add)
+                        saved += tile_bytes
                     x, out = x + columns * stride, out + columns * out_stride
-                    left, saved = left - columns, saved + tile_bytes
+                    left -= columns
             tile = claim(counter, tiles, threads)
 
     return product_of_many
@@ -295,7 +302,7 @@ def group_product(layout, panels, columns):
             for p in range(panels):
                 rows = load(b, offset(b, at(b, scales, size, p), 64 * part), f32x16.ir, 64)
                 for j in range(columns):
-                    real, total = b.sitofp(dots[p][j], f32x16.ir), totals[p][j]
+                    real, total = b.sitofp(dots[p][j].value(), f32x16.ir), totals[p][j]
                     totals[p][j] = fused(b, real, rows, total) if total else b.fmul(real, rows)
         scale = offset(b, b.add(x, at_scale), layout.scales_at)
         for j in range(columns):
@@ -305,11 +312,12 @@ def group_product(layout, panels, columns):
 
     def part_dots(b, quads, size, x, at_bytes, at_scale, stride):
         xs = [at(b, b.add(x, at_bytes), stride, j) for j in range(columns)]
-        starts = [ir.Constant(i32x16.ir, None)] * columns
-        if layout.offset:
-            start = offset(b, b.add(x, at_scale), layout.starts_at)
-            starts = [load_broadcast(b, at(b, start, stride, j), I32) for j in range(columns)]
-        dots = [list(starts) for _ in range(panels)]
+        starts = [None] * columns
+        if layout.offset and not is_centred(layout.most):
+            first = offset(b, b.add(x, at_scale), layout.starts_at)
+            places = [at(b, first, stride, j) for j in range(columns)]
+            starts = [partial(load_broadcast, b, place, I32) for place in places]
+        dots = [[DotSum(b, start, layout.most) for start in starts] for _ in range(panels)]
         for v in range(layout.vectors):
             for n in range(layout.lanes):
                 quad = offset(b, quads, 64 * (v * layout.lanes + n))
@@ -318,7 +326,7 @@ def group_product(layout, panels, columns):
                 for p in range(panels):
                     w = load(b, at(b, quad, size, p), u8x64.ir, 64)
                     for j in range(columns):
-                        dots[p][j] = build_dot4(b, dots[p][j], w, four[j])
+                        dots[p][j].add(w, four[j])
                 fence(b)
         return dots
 

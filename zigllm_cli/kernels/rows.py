@@ -13,6 +13,8 @@ stream.
          10 whether to add to out      11 address of the number of tokens
 """
 
+from functools import partial
+
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
@@ -23,7 +25,7 @@ from zigllm_cli.quants.layouts import LAYOUTS, STEP
 from zigllm_cli.quants.unpack import unpacking
 from zigllm_cli.simd import operators as operators
 from zigllm_cli.simd.arithmetic import lane_sum
-from zigllm_cli.simd.dot import build_dot4
+from zigllm_cli.simd.dot import DotSum, is_centred
 from zigllm_cli.simd.emit import call, emit, load, offset
 from zigllm_cli.simd.memory import (
     load_f32,
@@ -65,15 +67,15 @@ def step_product(layout, columns):
 
 def _column(b, layout, total, z, weights, factors):
     for chain in range(layout.chains):
-        if layout.offset:
-            dots = load(b, offset(b, z, layout.starts_at + 64 * chain), i32x16.ir)
-        else:
-            dots = ir.Constant(i32x16.ir, None)
+        start = None
+        if layout.offset and not is_centred(layout.most):
+            start = partial(load, b, offset(b, z, layout.starts_at + 64 * chain), i32x16.ir)
+        dots = DotSum(b, start, layout.most)
         for v in range(layout.vectors * chain, layout.vectors * (chain + 1)):
-            dots = build_dot4(b, dots, weights[v], load(b, offset(b, z, 64 * v), i8x64.ir))
+            dots.add(weights[v], load(b, offset(b, z, 64 * v), i8x64.ir))
         x = load(b, offset(b, z, layout.scales_at + 64 * chain), f32x16.ir)
         scale = b.fmul(factors[chain], x)
-        total = _fma(b, b.sitofp(dots, f32x16.ir), scale, total)
+        total = _fma(b, b.sitofp(dots.value(), f32x16.ir), scale, total)
     if layout.minima:
         total = _fma(b, factors[-1], load(b, offset(b, z, layout.minima_at), f32x16.ir), total)
     return total

@@ -30,6 +30,7 @@ class Layout:
         order: order[64 * vector + byte] is the place in the step of the weight in that byte.
         chains: accumulators per step (1, 2 or 4).
         group: weights that share a scale (16 or 32).
+        most: the largest that `weights` returns.
         offset: what `weights` adds to make them unsigned; the dot starts at -offset * sum(x).
         minima: for each of the 16 lanes of `minima(p)`, the group of activations whose sum it
             multiplies (in the step's natural order), -1 for none. Empty: the type has none.
@@ -39,6 +40,7 @@ class Layout:
     order: tuple[int, ...]
     chains: int
     group: int
+    most: int
     offset: int = 0
     minima: tuple[int, ...] = ()
     minima_group: int = 32
@@ -164,30 +166,30 @@ SIXTEENS = two_bit_order(4)
 EVEN_LANES = tuple(lane // 2 if lane % 2 == 0 else -1 for lane in range(16))
 
 LAYOUTS: dict[str, Layout] = {
-    "Q4_0": Layout(HALVES, chains=2, group=32, offset=8),
-    "Q4_1": Layout(HALVES, chains=2, group=32, minima=EVEN_LANES),
-    "Q5_0": Layout(HALVES, chains=2, group=32, offset=16),
-    "Q5_1": Layout(HALVES, chains=2, group=32, minima=EVEN_LANES),
-    "Q8_0": Layout(NATURAL, chains=4, group=32, offset=128),
-    "Q2_K": Layout(SIXTEENS, chains=1, group=16, minima=tuple(range(16)), minima_group=16),
-    "Q3_K": Layout(SIXTEENS, chains=1, group=16, offset=4),
-    "Q4_K": Layout(_q4_k(), chains=2, group=32, minima=(-1,) * 8 + tuple(range(8))),
-    "Q5_K": Layout(_q4_k(), chains=2, group=32, minima=(-1,) * 8 + tuple(range(8))),
-    "Q6_K": Layout(_q6_k(), chains=1, group=16, offset=32),
-    "IQ1_S": Layout(_octets(4), chains=1, group=32, offset=9),
-    "IQ1_M": Layout(_octets(2), chains=2, group=16, offset=9),
-    "IQ2_XXS": Layout(QUARTETS, chains=1, group=32, offset=43),
-    "IQ2_XS": Layout(QUARTETS, chains=1, group=16, offset=43),
-    "IQ2_S": Layout(QUARTETS, chains=1, group=16, offset=43),
-    "IQ3_XXS": Layout(QUARTETS, chains=1, group=32, offset=62),
-    "IQ3_S": Layout(QUARTETS, chains=1, group=32, offset=15),
-    "IQ4_NL": Layout(HALVES, chains=2, group=32, offset=128),
-    "IQ4_XS": Layout(HALVES, chains=2, group=32, offset=128),
-    "TQ1_0": Layout(_tq1_0(), chains=4, group=32, offset=1),
-    "TQ2_0": Layout(two_bit_order(8), chains=1, group=32, offset=1),
-    "MXFP4": Layout(HALVES, chains=2, group=32, offset=12),
-    "NVFP4": Layout(_octets(2), chains=2, group=16, offset=12),
-    "Q1_0": Layout(_q1_0(), chains=1, group=32, offset=1),
-    "Q2_0": Layout(QUARTETS, chains=1, group=32, offset=1),
+    "Q4_0": Layout(HALVES, chains=2, group=32, most=15, offset=8),
+    "Q4_1": Layout(HALVES, chains=2, group=32, most=15, minima=EVEN_LANES),
+    "Q5_0": Layout(HALVES, chains=2, group=32, most=31, offset=16),
+    "Q5_1": Layout(HALVES, chains=2, group=32, most=31, minima=EVEN_LANES),
+    "Q8_0": Layout(NATURAL, chains=4, group=32, most=255, offset=128),
+    "Q2_K": Layout(SIXTEENS, chains=1, group=16, most=3, minima=tuple(range(16)), minima_group=16),
+    "Q3_K": Layout(SIXTEENS, chains=1, group=16, most=7, offset=4),
+    "Q4_K": Layout(_q4_k(), chains=2, group=32, most=15, minima=(-1,) * 8 + tuple(range(8))),
+    "Q5_K": Layout(_q4_k(), chains=2, group=32, most=31, minima=(-1,) * 8 + tuple(range(8))),
+    "Q6_K": Layout(_q6_k(), chains=1, group=16, most=63, offset=32),
+    "IQ1_S": Layout(_octets(4), chains=1, group=32, most=18, offset=9),
+    "IQ1_M": Layout(_octets(2), chains=2, group=16, most=18, offset=9),
+    "IQ2_XXS": Layout(QUARTETS, chains=1, group=32, most=86, offset=43),
+    "IQ2_XS": Layout(QUARTETS, chains=1, group=16, most=86, offset=43),
+    "IQ2_S": Layout(QUARTETS, chains=1, group=16, most=86, offset=43),
+    "IQ3_XXS": Layout(QUARTETS, chains=1, group=32, most=124, offset=62),
+    "IQ3_S": Layout(QUARTETS, chains=1, group=32, most=30, offset=15),
+    "IQ4_NL": Layout(HALVES, chains=2, group=32, most=241, offset=128),
+    "IQ4_XS": Layout(HALVES, chains=2, group=32, most=241, offset=128),
+    "TQ1_0": Layout(_tq1_0(), chains=4, group=32, most=2, offset=1),
+    "TQ2_0": Layout(two_bit_order(8), chains=1, group=32, most=3, offset=1),
+    "MXFP4": Layout(HALVES, chains=2, group=32, most=24, offset=12),
+    "NVFP4": Layout(_octets(2), chains=2, group=16, most=24, offset=12),
+    "Q1_0": Layout(_q1_0(), chains=1, group=32, most=2, offset=1),
+    "Q2_0": Layout(QUARTETS, chains=1, group=32, most=3, offset=1),
 }
 """By ggml name."""

@@ -10,8 +10,7 @@ weight = d * (2 * bit - 1)
 from numba import njit
 
 from zigllm_cli.simd import operators as operators
-from zigllm_cli.simd.arithmetic import fill
-from zigllm_cli.simd.bits import rotate_quads
+from zigllm_cli.simd.bits import single_bits
 from zigllm_cli.simd.memory import strided, strided_f16
 from zigllm_cli.simd.shuffle import permute
 from zigllm_cli.simd.vector import u8x32, u8x64
@@ -19,16 +18,15 @@ from zigllm_cli.simd.vector import u8x32, u8x64
 load_two_blocks = strided(u8x32, 2, 18)
 load_two_scales = strided_f16(2, 18)
 quads_twice = permute(u8x32, [4 * (i // 8) + i % 4 for i in range(64)], u8x64)
-# bit 2v of every byte in even lanes and 2v + 1 in odd ones, turned to bit 1
-r0, r1, r2, r3 = (rotate_quads([1 - 2 * v - lane % 2 for lane in range(16)]) for v in range(4))
-second_bit = fill(u8x64, 2)
+# bit 2v of every byte in even lanes and 2v + 1 in odd ones, as bit 1
+b0, b1, b2, b3 = (single_bits([2 * v + lane % 2 for lane in range(16)], 1) for v in range(4))
 
 
 @njit(forceinline=True)
 def weights(p):
     """Two blocks at p: bits 0 (even lanes) and 1 (odd ones) of every byte, 2 and 3, ..."""
-    q, bit = quads_twice(load_two_blocks(p + 2)), second_bit()
-    return r0(q) & bit, r1(q) & bit, r2(q) & bit, r3(q) & bit
+    q = quads_twice(load_two_blocks(p + 2))
+    return b0(q), b1(q), b2(q), b3(q)
 
 
 @njit(forceinline=True)

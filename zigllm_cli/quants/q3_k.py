@@ -17,18 +17,16 @@ from zigllm_cli.quants.layouts import LAYOUTS
 from zigllm_cli.quants.two_bits import spreads, two_bits
 from zigllm_cli.simd import operators as operators
 from zigllm_cli.simd.arithmetic import fill
-from zigllm_cli.simd.bits import bit_windows_u8x16, rotate_quads
+from zigllm_cli.simd.bits import bit_windows_u8x16, single_bits
 from zigllm_cli.simd.convert import to_f32
 from zigllm_cli.simd.memory import broadcast_f16, load_u8x16, load_u8x32_twice, load_u8x64
 from zigllm_cli.simd.shuffle import permute
-from zigllm_cli.simd.vector import f32x16, u8x16, u8x64
+from zigllm_cli.simd.vector import f32x16, u8x16
 
 codes = two_bits(4)
 s0, s1, s2, s3 = spreads(4)
-# the bits of each half brought to bits 0-3, then that of each lane's group to bit 2
-own_half = rotate_quads([-4 * (lane // 8) for lane in range(16)])
-third_bit_at_2 = rotate_quads([2 - lane % 4 for lane in range(16)])
-third_bit = fill(u8x64, 4)
+# the bit of each lane's group, of the lower or upper four, as bit 2
+third_bit = single_bits([4 * (lane // 8) + lane % 4 for lane in range(16)], 2)
 
 groups = [place // 16 for place in LAYOUTS["Q3_K"].order[:64:4]]
 assert groups[:8] == [group - 8 for group in groups[8:]], "each eight lanes decode eight groups"
@@ -44,12 +42,12 @@ thirty_two = fill(f32x16, 32)
 def weights(p):
     """One block at p: four of the sixteen weights of a group in its lane of each vector."""
     a, b, c, d = codes(load_u8x64(p + 32))
-    h, bit = own_half(load_u8x32_twice(p)), third_bit()
+    h = load_u8x32_twice(p)
     return (
-        a | third_bit_at_2(s0(h)) & bit,
-        b | third_bit_at_2(s1(h)) & bit,
-        c | third_bit_at_2(s2(h)) & bit,
-        d | third_bit_at_2(s3(h)) & bit,
+        a | third_bit(s0(h)),
+        b | third_bit(s1(h)),
+        c | third_bit(s2(h)),
+        d | third_bit(s3(h)),
     )
 
 

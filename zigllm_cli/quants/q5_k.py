@@ -20,15 +20,13 @@ from zigllm_cli.quants.q4_k import (
     shift_right_4,
 )
 from zigllm_cli.simd import operators as operators
-from zigllm_cli.simd.arithmetic import fill, low_nibbles
-from zigllm_cli.simd.bits import rotate_quads
+from zigllm_cli.simd.arithmetic import low_nibbles
+from zigllm_cli.simd.bits import single_bits
 from zigllm_cli.simd.memory import load_u8x16_four_times, load_u8x64
-from zigllm_cli.simd.vector import u8x64
 
-# bits 0, 2, 4, 6 (even sub-blocks) or 1, 3, 5, 7 of every byte turned to bit 4
-even_at_4 = rotate_quads([4 - 2 * (lane // 4) for lane in range(16)])
-odd_at_4 = rotate_quads([3 - 2 * (lane // 4) for lane in range(16)])
-fifth_bit = fill(u8x64, 16)
+# bits 0, 2, 4, 6 (even sub-blocks) or 1, 3, 5, 7 of every byte as bit 4
+even_at_4 = single_bits([2 * (lane // 4) for lane in range(16)], 4)
+odd_at_4 = single_bits([2 * (lane // 4) + 1 for lane in range(16)], 4)
 
 
 @njit(forceinline=True)
@@ -37,12 +35,12 @@ def weights(p):
     q0, q1 = load_u8x64(p + 48), load_u8x64(p + 112)
     first, second = first_halves(q0, q1), second_halves(q0, q1)
     h0, h1 = load_u8x16_four_times(p + 16), load_u8x16_four_times(p + 32)
-    low, bit = low_nibbles(), fifth_bit()
+    low = low_nibbles()
     return (
-        (first & low) | (even_at_4(h0) & bit),
-        (second & low) | (even_at_4(h1) & bit),
-        (shift_right_4(first) & low) | (odd_at_4(h0) & bit),
-        (shift_right_4(second) & low) | (odd_at_4(h1) & bit),
+        (first & low) | even_at_4(h0),
+        (second & low) | even_at_4(h1),
+        (shift_right_4(first) & low) | odd_at_4(h0),
+        (shift_right_4(second) & low) | odd_at_4(h1),
     )
 
 

@@ -1,4 +1,4 @@
-"""Bits taken out of bytes by position: the multishift."""
+"""Bits taken out of bytes by position."""
 
 from __future__ import annotations
 
@@ -9,36 +9,7 @@ from llvmlite import ir
 
 from zigllm_cli.simd.emit import call, emit, shuffle
 from zigllm_cli.simd.isa import current
-from zigllm_cli.simd.vector import I8, I64, Vec, i32x16, u8x16, u8x64
-
-
-def _portable(b: Any, control: ir.Value, data: ir.Value) -> ir.Value:
-    """Rotate each 64-bit part by the control of every byte, keep the low byte."""
-    count = control.type.count
-    words = b.bitcast(data, ir.VectorType(I64, count // 8))
-    lanes = ir.VectorType(I64, count)
-    pick = ir.Constant(ir.VectorType(ir.IntType(32), count), [i // 8 for i in range(count)])
-    each = b.shuffle_vector(words, words, pick)
-    amount = b.zext(control, lanes)
-    amount = b.and_(amount, ir.Constant(lanes, [ir.Constant(I64, 63)] * count))
-    turned = call(b, f"llvm.fshr.v{count}i64", lanes, each, each, amount)
-    return b.trunc(turned, ir.VectorType(I8, count))
-
-
-@emit(u8x16, u8x16, u8x16)
-def multishift_u8x16(b: Any, control: Any, data: Any) -> Any:
-    """Byte i: the eight bits from bit control[i] of its 64-bit part of the data, turning round."""
-    if current().name == "avx512":
-        return call(b, "llvm.x86.avx512.pmultishift.qb.128", u8x16.ir, control, data)
-    return _portable(b, control, data)
-
-
-@emit(u8x64, u8x64, u8x64)
-def multishift_u8x64(b: Any, control: Any, data: Any) -> Any:
-    """As `multishift_u8x16`, on 64 bytes."""
-    if current().name == "avx512":
-        return call(b, "llvm.x86.avx512.pmultishift.qb.512", u8x64.ir, control, data)
-    return _portable(b, control, data)
+from zigllm_cli.simd.vector import I32, Vec, i32x16, u8x16, u8x64
 
 
 def bit_windows(starts: Sequence[int]) -> Any:
@@ -72,23 +43,52 @@ def _windows(vec: Vec, starts: Sequence[int]) -> Any:
     return emit(vec, vec)(build)
 
 
+def _shift_right_quads(vec: Vec, counts: Sequence[int]) -> Any:
+    quads = ir.VectorType(I32, vec.lanes // 4)
+    amounts = ir.Constant(quads, list(counts))
+    return emit(vec, vec)(lambda b, v: b.bitcast(b.lshr(b.bitcast(v, quads), amounts), vec.ir))
+
+
 def shift_right_quads(counts: Sequence[int]) -> Any:
     """An operation (u8x64): every four bytes, as one number, shifted down by a count of their own.
 
     Upper bits of a byte hold what came from its neighbour, so mask or ignore them.
     """
-    amounts = i32x16.constant(counts)
-    return emit(u8x64, u8x64)(
-        lambda b, v: b.bitcast(b.lshr(b.bitcast(v, i32x16.ir), amounts), u8x64.ir)
-    )
+    return _shift_right_quads(u8x64, counts)
+
+
+def shift_right_quads_u8x16(counts: Sequence[int]) -> Any:
+    """As `shift_right_quads`, on 16 bytes."""
+    return _shift_right_quads(u8x16, counts)
 
 
 def rotate_quads(counts: Sequence[int]) -> Any:
     """An operation (u8x64): as `shift_right_quads`, but turned to the left (-31..31)."""
+    return emit(u8x64, u8x64)(lambda b, v: _rotated(b, v, counts))
+
+
+def _rotated(b: Any, v: ir.Value, counts: Sequence[int]) -> ir.Value:
     amounts = i32x16.constant([count % 32 for count in counts])
+    quads = b.bitcast(v, i32x16.ir)
+    return b.bitcast(call(b, "llvm.fshl.v16i32", i32x16.ir, quads, quads, amounts), u8x64.ir)
 
-    def build(b: Any, v: Any) -> Any:
-        quads = b.bitcast(v, i32x16.ir)
-        return b.bitcast(call(b, "llvm.fshl.v16i32", i32x16.ir, quads, quads, amounts), u8x64.ir)
 
+def single_bits(sources: Sequence[int], target: int) -> Any:
+    """An operation (u8x64): one bit of every byte, brought to bit `target`; all others are zero.
+
+    Args:
+        sources: which bit (0..7), for each four bytes.
+    """
+    wanted = u8x64.constant([1 << sources[i // 4] for i in range(64)])
+    result = u8x64.constant([1 << target] * 64)
+
+    def by_rotation(b: Any, v: Any) -> Any:
+        return b.and_(_rotated(b, v, [target - source for source in sources]), result)
+
+    def by_comparison(b: Any, v: Any) -> Any:
+        """Without a rotation (two shifts and an or) of its own."""
+        found = b.icmp_unsigned("==", b.and_(v, wanted), wanted)
+        return b.and_(b.sext(found, u8x64.ir), result)
+
+    build = by_rotation if current().name == "avx512" else by_comparison
     return emit(u8x64, u8x64)(build)

@@ -140,3 +140,11 @@ def fence(b: Any) -> None:
     Without it LLVM moves a whole loop's loads to its front and spills what it has no register for.
     """
     b.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], True)
+
+
+def opaque(b: Any, vector: ir.Value) -> ir.Value:
+    """IR: the same vector, about which LLVM knows nothing; costs nothing.
+
+    LLVM would make a tree of a chain of integer sums, whose leaves it then has no registers for.
+    """
+    return b.asm(ir.FunctionType(vector.type, [vector.type]), "", "=x,0", [vector], False)

@@ -12,9 +12,8 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from zigllm_cli.simd.dot import build_dot4
-from zigllm_cli.simd.emit import broadcast, call, emit, emit_for, load, shuffle, store
-from zigllm_cli.simd.vector import F32, I32, I64, Tile, Vec, f32x16, i8x64, i32x16
+from zigllm_cli.simd.emit import emit, emit_for, load, shuffle, store
+from zigllm_cli.simd.vector import I64, Tile, Vec
 
 
 def _columns(b: Any, tile: Tile, compute: Callable[[int], ir.Value]) -> ir.Value:
@@ -42,59 +41,6 @@ def zero_tile(vec: Vec, columns: int) -> Any:
 def column_of(tile: Tile, j: int) -> Any:
     """An operation: column j of a tile of this type."""
     return emit(tile.vec, tile)(lambda b, t: b.extract_value(t, j))
-
-
-@emit_for(Tile, Vec, types.Integer, types.Integer)
-def tile_dot4(tile: Tile, weights: Vec, address: Any, stride: Any) -> Any:
-    """`dot4` of every column: the same weights, four bytes of activations at address + j*stride."""
-
-    def build(b: Any, t: Any, w: Any, p: Any, step: Any) -> Any:
-        def one(j: int) -> ir.Value:
-            quad = broadcast(b, load(b, at(b, p, step, j), I32), 16)
-            return build_dot4(b, b.extract_value(t, j), w, b.bitcast(quad, i8x64.ir))
-
-        return _columns(b, tile, one)
-
-    return tile, build
-
-
-def tile_broadcast_i32(columns: int) -> Any:
-    """An operation (address, stride): column j is the integer at address + j*stride, repeated."""
-    tile = Tile(i32x16, columns)
-
-    def build(b: Any, p: Any, step: Any) -> Any:
-        return _columns(b, tile, lambda j: broadcast(b, load(b, at(b, p, step, j), I32), 16))
-
-    return emit(tile, types.intp, types.intp)(build)
-
-
-@emit_for(Tile, Tile, Vec, types.Integer, types.Integer)
-def tile_scale_add(sums: Tile, dots: Tile, scale: Vec, address: Any, stride: Any) -> Any:
-    """sums + dots * scale * (the float at address + j*stride), column by column."""
-
-    def build(b: Any, acc: Any, d: Any, rows: Any, p: Any, step: Any) -> Any:
-        def one(j: int) -> ir.Value:
-            both = b.fmul(rows, broadcast(b, load(b, at(b, p, step, j), F32), 16))
-            real = b.sitofp(b.extract_value(d, j), f32x16.ir)
-            return call(b, "llvm.fma.v16f32", f32x16.ir, real, both, b.extract_value(acc, j))
-
-        return _columns(b, sums, one)
-
-    return sums, build
-
-
-@emit_for(Tile, Vec, types.Integer, types.Integer)
-def tile_fma(sums: Tile, vector: Vec, address: Any, stride: Any) -> Any:
-    """sums + vector * (the float at address + j*stride), column by column."""
-
-    def build(b: Any, acc: Any, v: Any, p: Any, step: Any) -> Any:
-        def one(j: int) -> ir.Value:
-            x = broadcast(b, load(b, at(b, p, step, j), F32), 16)
-            return call(b, "llvm.fma.v16f32", f32x16.ir, v, x, b.extract_value(acc, j))
-
-        return _columns(b, sums, one)
-
-    return sums, build
 
 
 @emit_for(types.Integer, types.Integer, Tile)
