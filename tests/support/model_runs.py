@@ -99,8 +99,19 @@ class Reference:
     answers: dict[str, Floats]
 
 
+MADE = Path(__file__).parents[1] / "data/families"
+"""Models made for these tests, by its `make.py`: each NAME.gguf with answers in NAME.npz."""
+
+
+def made(name: str) -> Reference:
+    """The answers about one of the models made for these tests."""
+    data = np.load(MADE / f"{name}.npz")
+    answers = {engine: data[engine] for engine in ("llamacpp", "hf") if engine in data}
+    return Reference(data["tokens"].tolist(), slice(None), answers)
+
+
 def reference(folder: Path, *, long: bool = False) -> Reference:
-    """The answers that stand in a model's `reference.npz`."""
+    """The answers that stand in the `reference.npz` of a model of the kit."""
     data = np.load(folder / "reference.npz")
     end = "_long" if long else ""
     answers = {}

@@ -11,7 +11,7 @@ keys, each head with weights of its own. Cohere 2024.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from zigllm_cli.models.block import Block
 from zigllm_cli.models.hyperparameters import Keys
@@ -40,7 +40,7 @@ class CommandR(Transformer):
     """A `command-r` model."""
 
     norm, pairing, tied = "layer", "norm", "always"
-    Hyper = CommandRHyperparameters
+    Hyper: ClassVar[type[CommandRHyperparameters]] = CommandRHyperparameters
     hyper: CommandRHyperparameters
 
     def block(self, b: Block, x: Value) -> Value:

@@ -54,7 +54,11 @@ class Olmo2(Transformer):
         q, k, v = b.queries_keys_values(x)
         q, k = b.norm(q, "attn_q_norm", out="q"), b.norm(k, "attn_k_norm", out="k")
         q, k = b.rotate(q, k, self.local_rotation() if local else None)
-        a, x = b.wanted(b.attend(q, k, v, window=h.window if local else 0), x)
+        return self.post_normed(b, b.attend(q, k, v, window=h.window if local else 0), x)
+
+    def post_normed(self, b: Block, a: Value, x: Value) -> Value:
+        """The rest of a block behind attention: both branches normalised, then added to x."""
+        a, x = b.wanted(a, x)
         x = b.add(x, b.norm(b.product(a, "attn_output"), "post_attention_norm"))
         return b.add(x, b.norm(b.gated(x, "silu"), "post_ffw_norm"))
 

@@ -1,9 +1,11 @@
-"""StarCoder 2: grouped queries, rotary positions in halves, biases everywhere.
+"""StarCoder 2, and Nemotron (Minitron), which differs in the function of its feed-forward.
 
     per block:  x += W_o attention(rope(W_q n), rope(W_k n), W_v n)      n = LayerNorm(x)
-                x += W_down gelu(W_up n)                                  n = LayerNorm(x)
+                x += W_down f(W_up n)                                     n = LayerNorm(x)
 
-GELU by tanh. Files carry no sliding window. Lozhkov et al. 2024.
+f is GELU by tanh, or the square of ReLU. Grouped queries, rotary positions in halves, biases
+wherever the file has them. StarCoder's files carry no sliding window. Lozhkov et al. 2024; Parmar
+et al. 2024.
 """
 
 from __future__ import annotations
@@ -23,3 +25,9 @@ class StarCoder2(Transformer):
         a, x = b.wanted(b.attention(b.norm(x, "attn_norm")), x)
         x = b.product(a, "attn_output", add_to=x)
         return b.feed_forward(b.norm(x, "ffn_norm"), self.activation, add_to=x)
+
+
+class Nemotron(StarCoder2):
+    """A `nemotron` model; its files hold the norms' weights with their 1 added."""
+
+    tied, activation = "never", "relu_squared"
