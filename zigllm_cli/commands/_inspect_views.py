@@ -30,6 +30,21 @@ def summary_view(file: GGUFFile, ctx: int | None, kv_type: str | None, *, as_jso
     show_summary(summary, memory_wanted=ctx is not None or kv_type is not None)
 
 
+def architectures_view(*, as_json: bool) -> None:
+    """The table of what can be run."""
+    from zigllm_cli.commands._inspect_lists import show_list
+    from zigllm_cli.inspection.architectures import architecture_rows
+    from zigllm_cli.inspection.formats import document
+
+    rows = architecture_rows()
+    if as_json:
+        print_json(document("architectures", {"architectures": [asdict(row) for row in rows]}))
+        return
+    headers = ("architecture", "models", "norm", "positions", "kind")
+    cells = [(row.name, row.models, row.norm, row.positions, row.kind) for row in rows]
+    show_list(cells, headers, ("cyan", "", "dim", "dim", "dim"))
+
+
 def metadata_view(file: GGUFFile, pattern: str | None, *, as_json: bool) -> None:
     """The list of keys."""
     from zigllm_cli.commands._inspect_lists import show_metadata

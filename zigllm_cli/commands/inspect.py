@@ -69,6 +69,14 @@ def inspect(
         bool,
         typer.Option("--vocab", help="All tokens: id, type, score, text.", rich_help_panel=VIEWS),
     ] = False,
+    architectures: Annotated[
+        bool,
+        typer.Option(
+            "--architectures",
+            help="The architectures that zigllm runs; needs no MODEL.",
+            rich_help_panel=VIEWS,
+        ),
+    ] = False,
     ctx: Annotated[
         int | None,
         typer.Option(
@@ -131,10 +139,16 @@ def inspect(
         "--check": check,
         "--template": template,
         "--vocab": vocab,
+        "--architectures": architectures,
         EDIT: bool(sets or unset or output),
     }
     view = _only_view(chosen)
     _refuse_misfits(view, pattern, ctx is not None or kv_type is not None, type_name, sets)
+    if view == "--architectures":
+        if model is not None:
+            raise UsageError(f"--architectures is about zigllm, not about {model}: leave that out")
+        views.architectures_view(as_json=json)
+        return 0
     path = _path(model)
     if view == "--check":
         return views.check_view(path, as_json=json)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zigllm_cli.errors import InputError, UnsupportedError
 
@@ -20,7 +20,7 @@ FAMILIES: dict[str, str] = {
     "bloom": "bloom.Bloom",
     "cohere2": "cohere2.Cohere2",
     "command-r": "command_r.CommandR",
-    "ernie4_5": "llama.Llama",
+    "ernie4_5": "ernie4_5.Ernie45",
     "exaone4": "exaone4.Exaone4",
     "falcon": "falcon.Falcon",
     "gemma": "gemma.Gemma",
@@ -47,10 +47,13 @@ FAMILIES: dict[str, str] = {
     "seed_oss": "seed_oss.SeedOss",
     "smollm3": "smollm3.SmolLM3",
     "stablelm": "stablelm.StableLM",
-    "starcoder": "gpt2.GPT2",
+    "starcoder": "gpt2.StarCoder",
     "starcoder2": "starcoder2.StarCoder2",
 }
-"""`general.architecture` to the module of its family, and the class in it."""
+"""`general.architecture` to the module of its family, and the class in it.
+
+The class's docstring names the models that people know by it: `zigllm inspect --architectures`.
+"""
 
 
 def architecture(file: GGUFFile) -> Architecture:
@@ -68,6 +71,11 @@ def architecture(file: GGUFFile) -> Architecture:
             f"architecture {name} cannot be run yet: zigllm inspect --architectures lists those"
             " that can"
         )
-    module, family = FAMILIES[name].split(".")
-    model: Architecture = getattr(import_module(f"zigllm_cli.models.{module}"), family)(file)
+    model: Architecture = family(name)(file)
     return model
+
+
+def family(name: str) -> Any:
+    """The class of an architecture of `FAMILIES`."""
+    module, kind = FAMILIES[name].split(".")
+    return getattr(import_module(f"zigllm_cli.models.{module}"), kind)

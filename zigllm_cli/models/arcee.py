@@ -14,7 +14,7 @@ from zigllm_cli.plan.operations import Value
 
 
 class Arcee(Transformer):
-    """An `arcee` model."""
+    """Arcee AFM."""
 
     norm, pairing = "rms", "norm"
 

@@ -17,9 +17,9 @@ from zigllm_cli.plan.plan import Plan
 
 
 class Bert(Transformer):
-    """A `bert` model."""
+    """BERT, MiniLM, BGE, E5, XLM-RoBERTa."""
 
-    norm, causal = "layer", False
+    norm, places, causal = "layer", "learned", False
 
     def plan(self, context: int) -> Plan:
         """The forward pass for a context of this many positions."""
@@ -56,7 +56,7 @@ class Bert(Transformer):
 
 
 class NomicBert(Bert):
-    """A `nomic-bert` model."""
+    """Nomic Embed 1 and 1.5."""
 
     pairing = "neox"
 

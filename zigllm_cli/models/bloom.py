@@ -19,9 +19,9 @@ MAX_BIAS = 8.0
 
 
 class Bloom(Transformer):
-    """A `bloom` model."""
+    """BLOOM, BLOOMZ."""
 
-    norm = "layer"
+    norm, places = "layer", "ALiBi"
 
     def embed(self, plan: Plan, context: int) -> Value:
         """The tokens' vectors, normalised."""

@@ -38,7 +38,7 @@ class Cohere2Hyperparameters(CommandRHyperparameters):
 
 
 class Cohere2(CommandR):
-    """A `cohere2` model."""
+    """Command R7B, Command A."""
 
     Hyper = Cohere2Hyperparameters
     hyper: Cohere2Hyperparameters

@@ -37,7 +37,7 @@ class CommandRHyperparameters(Hyperparameters):
 
 
 class CommandR(Transformer):
-    """A `command-r` model."""
+    """Command R, Command R+, Aya 23."""
 
     norm, pairing, tied = "layer", "norm", "always"
     Hyper: ClassVar[type[CommandRHyperparameters]] = CommandRHyperparameters

@@ -15,7 +15,7 @@ from zigllm_cli.plan.operations import Value
 
 
 class Exaone4(Olmo2):
-    """An `exaone4` model."""
+    """EXAONE 4."""
 
     tied = "fallback"
 

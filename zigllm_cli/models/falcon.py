@@ -16,7 +16,7 @@ from zigllm_cli.plan.operations import Value
 
 
 class Falcon(Transformer):
-    """A `falcon` model of either generation."""
+    """Falcon 7B, 40B and 180B."""
 
     norm, pairing = "layer", "neox"
 

@@ -21,7 +21,7 @@ from zigllm_cli.plan.plan import Plan
 
 
 class Gemma(Transformer):
-    """A `gemma` model."""
+    """Gemma, CodeGemma."""
 
     norm, pairing, tied = "rms", "neox", "always"
 

@@ -60,7 +60,7 @@ def scale_by_width(keys: Keys) -> float:
 
 
 class Gemma2(Gemma):
-    """A `gemma2` model."""
+    """Gemma 2."""
 
     Hyper = Gemma2Hyperparameters
     hyper: Gemma2Hyperparameters

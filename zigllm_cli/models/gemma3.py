@@ -54,7 +54,7 @@ class Gemma3Hyperparameters(Hyperparameters):
 
 
 class Gemma3(Gemma):
-    """A `gemma3` model's text part."""
+    """Gemma 3, text."""
 
     Hyper, tied = Gemma3Hyperparameters, "fallback"
     hyper: Gemma3Hyperparameters

@@ -14,7 +14,7 @@ from zigllm_cli.plan.operations import Value
 
 
 class GLM4(Transformer):
-    """A `glm4` model."""
+    """GLM-4 0414."""
 
     norm, pairing = "rms", "norm"
 

@@ -17,9 +17,9 @@ from zigllm_cli.plan.plan import Plan
 
 
 class GPT2(Transformer):
-    """A `gpt2` or `starcoder` model."""
+    """GPT-2."""
 
-    norm = "layer"
+    norm, places = "layer", "learned"
 
     def embed(self, plan: Plan, context: int) -> Value:
         """The tokens' vectors plus those of their positions."""
@@ -34,3 +34,7 @@ class GPT2(Transformer):
     def attention(self, b: Block, n: Value) -> Value:
         """Over everything before."""
         return b.attention(n)
+
+
+class StarCoder(GPT2):
+    """StarCoder, SantaCoder (GPTBigCode)."""

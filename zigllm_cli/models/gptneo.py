@@ -41,7 +41,7 @@ class GPTNeoHyperparameters(Hyperparameters):
 
 
 class GPTNeo(GPT2):
-    """A `gptneo` model."""
+    """GPT-Neo."""
 
     Hyper = GPTNeoHyperparameters
     hyper: GPTNeoHyperparameters

@@ -34,7 +34,7 @@ class GPTNeoXHyperparameters(Hyperparameters):
 
 
 class GPTNeoX(Transformer):
-    """A `gptneox` model."""
+    """GPT-NeoX, Pythia, Dolly, RedPajama-INCITE."""
 
     norm, pairing, tied = "layer", "neox", "never"
     Hyper = GPTNeoXHyperparameters

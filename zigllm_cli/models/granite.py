@@ -45,7 +45,7 @@ class GraniteHyperparameters(Hyperparameters):
 
 
 class Granite(Transformer):
-    """A `granite` model."""
+    """Granite 3."""
 
     norm, pairing = "rms", "norm"
     Hyper = GraniteHyperparameters

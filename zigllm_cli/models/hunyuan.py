@@ -14,7 +14,7 @@ from zigllm_cli.plan.operations import Value
 
 
 class Hunyuan(Transformer):
-    """A `hunyuan-dense` model."""
+    """Hunyuan, dense."""
 
     norm, pairing = "rms", "neox"
 

@@ -20,7 +20,7 @@ from zigllm_cli.plan.operations import Value
 
 
 class Llama(Transformer):
-    """A `llama` model."""
+    """LLaMA 1 to 3, Mistral, TinyLlama, Yi, SmolLM2."""
 
     norm, pairing = "rms", "norm"
 

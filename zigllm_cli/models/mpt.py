@@ -41,9 +41,9 @@ class MPTHyperparameters(Hyperparameters):
 
 
 class MPT(Transformer):
-    """An `mpt` model."""
+    """MPT, Replit."""
 
-    norm, Hyper = "layer", MPTHyperparameters
+    norm, places, Hyper = "layer", "ALiBi or learned", MPTHyperparameters
     hyper: MPTHyperparameters
 
     def embed(self, plan: Plan, context: int) -> Value:

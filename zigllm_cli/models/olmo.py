@@ -35,7 +35,7 @@ class OlmoHyperparameters(Hyperparameters):
 
 
 class Olmo(Transformer):
-    """An `olmo` model."""
+    """OLMo 1."""
 
     norm, pairing, Hyper = "layer", "norm", OlmoHyperparameters
     hyper: OlmoHyperparameters

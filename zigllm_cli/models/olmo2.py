@@ -41,7 +41,7 @@ class Olmo2Hyperparameters(Hyperparameters):
 
 
 class Olmo2(Transformer):
-    """An `olmo2` model."""
+    """OLMo 2 and 3."""
 
     norm, pairing, tied = "rms", "neox", "never"
     Hyper = Olmo2Hyperparameters

@@ -15,7 +15,7 @@ from zigllm_cli.plan.operations import Value
 
 
 class Phi2(Transformer):
-    """A `phi2` model."""
+    """Phi 1, 1.5 and 2."""
 
     norm, pairing, tied = "layer", "neox", "never"
 
@@ -28,6 +28,6 @@ class Phi2(Transformer):
 
 
 class GPTJ(Phi2):
-    """A `gptj` model."""
+    """GPT-J."""
 
     pairing = "norm"

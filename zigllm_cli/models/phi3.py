@@ -29,6 +29,6 @@ class Phi3Hyperparameters(Hyperparameters):
 
 
 class Phi3(Llama):
-    """A `phi3` model."""
+    """Phi 3, 3.5 and 4."""
 
     pairing, Hyper = "neox", Phi3Hyperparameters

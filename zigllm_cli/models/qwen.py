@@ -22,6 +22,6 @@ class QwenHyperparameters(Hyperparameters):
 
 
 class Qwen(Qwen2):
-    """A `qwen` model."""
+    """Qwen 1."""
 
     Hyper, tied = QwenHyperparameters, "never"

@@ -12,6 +12,6 @@ from zigllm_cli.models.llama import Llama
 
 
 class Qwen2(Llama):
-    """A `qwen2` model, or one that differs from it in name only."""
+    """Qwen 1.5, 2 and 2.5."""
 
     pairing = "neox"

@@ -14,7 +14,7 @@ from zigllm_cli.plan.operations import Value
 
 
 class Qwen3(Transformer):
-    """A `qwen3` model."""
+    """Qwen 3."""
 
     norm, pairing = "rms", "neox"
 

@@ -8,7 +8,7 @@ from zigllm_cli.plan.operations import Value
 
 
 class SeedOss(Transformer):
-    """A `seed_oss` model."""
+    """Seed-OSS."""
 
     norm, pairing = "rms", "neox"
 

@@ -10,7 +10,7 @@ EVERY = 4
 
 
 class SmolLM3(Transformer):
-    """A `smollm3` model."""
+    """SmolLM3."""
 
     norm, pairing = "rms", "norm"
 

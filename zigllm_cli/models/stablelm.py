@@ -15,7 +15,7 @@ from zigllm_cli.plan.operations import Value
 
 
 class StableLM(Transformer):
-    """A `stablelm` model."""
+    """StableLM 3B, 2 and 12B."""
 
     norm, pairing, tied = "layer", "neox", "never"
 

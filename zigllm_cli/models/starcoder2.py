@@ -16,7 +16,7 @@ from zigllm_cli.plan.operations import Value
 
 
 class StarCoder2(Transformer):
-    """A `starcoder2` model."""
+    """StarCoder 2."""
 
     norm, pairing, activation = "layer", "neox", "gelu"
 
@@ -28,6 +28,6 @@ class StarCoder2(Transformer):
 
 
 class Nemotron(StarCoder2):
-    """A `nemotron` model; its files hold the norms' weights with their 1 added."""
+    """Nemotron 4, Minitron."""
 
     tied, activation = "never", "relu_squared"

@@ -109,6 +109,7 @@ class Transformer:
     Attributes:
         norm: "rms" or "layer".
         pairing: of rotary positions, "norm" or "neox"; None where there are none.
+        places: how a token's place is told where it is not by rotation: "learned", "ALiBi", ...
         tied: whether the embedding table is also the output matrix: "always", "never", or
             "fallback" where the file has no other.
         causal: whether a token sees only those before it.
@@ -117,6 +118,7 @@ class Transformer:
 
     norm: ClassVar[str] = "rms"
     pairing: ClassVar[str | None] = None
+    places: ClassVar[str] = ""
     tied: ClassVar[str] = "fallback"
     causal: ClassVar[bool] = True
     Hyper: ClassVar[type[Hyperparameters]] = Hyperparameters
