@@ -23,6 +23,7 @@ LAYERS = (
     {"plan"},
     {"models"},
     {"catalog", "sampling"},
+    {"grammar"},
     {"engine"},
     {"model"},
     {"inspection"},
