@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zigllm_cli.catalog import resolve
 from zigllm_cli.errors import UsageError
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from zigllm_cli.engine.drafting import Drafter
     from zigllm_cli.engine.embedding import Embeddings
     from zigllm_cli.engine.generation import Generation
     from zigllm_cli.engine.runner import Runner
     from zigllm_cli.engine.session import Session, Slots
-    from zigllm_cli.sampling import Sampling
+    from zigllm_cli.sampling import Sampler, Sampling
 
 SEQUENCES = 8
 """Sessions of a model that can be open at a time, forks included."""
@@ -84,13 +85,9 @@ class Model:
         prompt: str | Sequence[int],
         *,
         max_tokens: int | None = None,
-        temperature: float = 0.8,
-        top_k: int = 40,
-        top_p: float = 0.95,
-        min_p: float = 0.05,
-        repeat_penalty: float = 1.0,
         stop: Sequence[str] = (),
-        seed: int | None = None,
+        constraint: Sampler | None = None,
+        **settings: Any,
     ) -> Generation:
         """Go on from a prompt: an iterator over pieces of text.
 
@@ -100,19 +97,26 @@ class Model:
 
         Args:
             prompt: text, or token ids.
-            temperature: 0 always takes the most likely token.
             stop: texts that end it, and are not given out.
-            seed: the same one gives the same text; None for another each time.
+            constraint: what the text must be like (`zigllm_cli.grammar`).
+            settings: fields of `Sampling`, such as temperature, top_p or seed; where nothing is
+                said, what the model's file recommends, or the default.
         """
-        from zigllm_cli.sampling import Sampling
+        from zigllm_cli.sampling import settle
 
-        sampling = Sampling(temperature, top_k, top_p, min_p, repeat_penalty, seed=seed)
+        sampling = settle(settings, metadata=self.file.metadata)
         ids = self.prompt_ids(prompt) if isinstance(prompt, str) else list(prompt)
         start = perf_counter()
         session = self.session()
         load = perf_counter() - start
         return self.continue_from(
-            session, ids, sampling, max_tokens=max_tokens, stop=as_stops(stop), load=load
+            session,
+            ids,
+            sampling,
+            max_tokens=max_tokens,
+            stop=as_stops(stop),
+            constraint=constraint,
+            load=load,
         )
 
     def continue_from(
@@ -124,17 +128,19 @@ class Model:
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
         keep: int | None = None,
+        constraint: Sampler | None = None,
+        drafter: Drafter | None = None,
         load: float = 0.0,
     ) -> Generation:
         """`generate` with everything in the caller's hands; see `Generation`."""
         from zigllm_cli.engine.generation import Continuation, Generation
         from zigllm_cli.sampling import chain_for
 
-        chain = chain_for(self.tokenizer, sampling, prompt=len(ids))
+        chain = chain_for(self.tokenizer, sampling, prompt=len(ids), constraint=constraint)
         continuation = Continuation(
             self.tokenizer, chain, ids, max_tokens=max_tokens, stop=as_stops(stop)
         )
-        return Generation(session, continuation, keep=keep, load=load)
+        return Generation(session, continuation, keep=keep, drafter=drafter, load=load)
 
     def prompt_ids(self, text: str) -> list[int]:
         """The tokens of a prompt: with BOS and the like, and control tokens recognised."""

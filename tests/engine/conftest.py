@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,3 +104,64 @@ def fake(builtin_file: GGUFFile, tokenizer: Tokenizer) -> Fake:
         return FakeRunner(builtin_file, len(tokenizer), context, sequences)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def torch_llama() -> Callable[[Path], Any]:
+    """Open an F32 file of a small LLaMA with transformers."""
+    return lru_cache(_torch_llama)
+
+
+NAMES = {
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+    "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+}
+
+
+def _torch_llama(path: Path) -> Any:
+    """A `LlamaForCausalLM` with tied embeddings and the weights of an F32 file."""
+    import gguf
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    reader = gguf.GGUFReader(path)
+
+    def key(name: str) -> Any:
+        return reader.fields[f"llama.{name}"].contents()
+
+    heads, kv_heads = key("attention.head_count"), key("attention.head_count_kv")
+    tensors = {t.name: np.array(t.data, np.float32) for t in reader.tensors}
+    config = LlamaConfig(
+        vocab_size=len(tensors["token_embd.weight"]),
+        hidden_size=key("embedding_length"),
+        intermediate_size=key("feed_forward_length"),
+        num_hidden_layers=key("block_count"),
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        max_position_embeddings=key("context_length"),
+        rms_norm_eps=key("attention.layer_norm_rms_epsilon"),
+        tie_word_embeddings=True,
+    )
+    state = {
+        "model.embed_tokens.weight": tensors["token_embd.weight"],
+        "lm_head.weight": tensors["token_embd.weight"],
+        "model.norm.weight": tensors["output_norm.weight"],
+    }
+    for name, values in tensors.items():
+        if name.startswith("blk."):
+            _, block, part, _ = name.split(".")
+            if part in ("attn_q", "attn_k"):  # pairs of neighbours become halves
+                count = heads if part == "attn_q" else kv_heads
+                values = values.reshape(count, -1, 2, values.shape[1]).swapaxes(1, 2)
+                values = values.reshape(-1, values.shape[-1])
+            state[f"model.layers.{block}.{NAMES[part]}.weight"] = values
+    model = LlamaForCausalLM(config)
+    model.load_state_dict({name: torch.from_numpy(v.copy()) for name, v in state.items()})
+    return model.eval()

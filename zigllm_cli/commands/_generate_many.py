@@ -149,7 +149,9 @@ def make(model: Model, line: Line, settings: Settings, context: int) -> Continua
         sampling = replace(sampling, seed=line.seed)
     return Continuation(
         model.tokenizer,
-        chain_for(model.tokenizer, sampling, prompt=len(ids)),
+        chain_for(
+            model.tokenizer, sampling, prompt=len(ids), constraint=settings.make_constraint()
+        ),
         ids,
         max_tokens=limit,
         stop=settings.stop if line.stop is None else line.stop,

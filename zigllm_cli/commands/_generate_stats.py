@@ -38,6 +38,10 @@ def show_stats(timings: Timings, runner: Runner, *, seed: int | None, reason: st
     ]
     if timings.first_token:
         rows.append(("first token", f"after {timings.first_token:.3f} s"))
+    if timings.drafted:
+        share = timings.accepted / timings.drafted
+        guessed = f"{timings.accepted} of {timings.drafted} guesses came true, {share:.0%}"
+        rows.append(("drafted", guessed))
     rows += [("memory", parts), ("threads", str(runner.threads))]
     if seed is not None:
         rows.append(("seed", str(seed)))

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from zigllm_cli.commands._constraints import ConstraintOptions
 from zigllm_cli.commands._engine import (
     CtxOption,
     EngineRequest,
@@ -21,6 +22,7 @@ from zigllm_cli.commands._engine import (
     ThreadsOption,
     open_model,
 )
+from zigllm_cli.commands._generate_options import WatchOptions, WayOptions
 from zigllm_cli.commands._groups import flat
 from zigllm_cli.commands._options import FileOption, JsonOption, ModelOption
 from zigllm_cli.commands._sampling import SamplingOptions
@@ -94,6 +96,28 @@ def generate(
         ),
     ] = None,
     sampling: SamplingOptions,
+    constraint: ConstraintOptions,
+    ways: WayOptions,
+    watching: WatchOptions,
+    session: Annotated[
+        Path | None,
+        typer.Option(
+            "--session",
+            metavar="FILE",
+            help="Keep tokens and KV cache in FILE, and evaluate nothing twice; an empty prompt "
+            "goes on where it ended.",
+        ),
+    ] = None,
+    n_samples: Annotated[
+        int,
+        typer.Option(
+            "--n-samples",
+            metavar="N",
+            min=1,
+            help="Texts for the same prompt, with seeds one after the other.",
+            rich_help_panel=MANY,
+        ),
+    ] = 1,
     prompts: Annotated[
         Path | None,
         typer.Option(
@@ -133,6 +157,8 @@ def generate(
       zigllm generate -m model.gguf -f question.txt --temp 0 --stop "Q:" --stats
 
       zigllm generate -m model.gguf --prompts ask.jsonl > answers.jsonl
+
+      zigllm generate -m model.gguf "Anna, 31:" --json-schema person.json --trace
     """
     started = perf_counter()
     if prompt is not None and prompt_option is not None:
@@ -148,8 +174,11 @@ def generate(
     from zigllm_cli.commands import _generate_many as many
     from zigllm_cli.commands._generate_prompt import read_prompt, unescape
     from zigllm_cli.commands._generate_run import Settings, run
+    from zigllm_cli.commands._generate_samples import run_samples
+    from zigllm_cli.commands._generate_search import run_search
 
     sampling.settle({})  # what is wrong with the options is said before anything is read
+    ways.check(watching, session, n_samples, many=prompts is not None)
     lines = None if prompts is None else many.read_lines(prompts, escapes=escape)
     text = "" if lines is not None else read_prompt(prompt, file, escapes=escape)
     request = EngineRequest(
@@ -166,7 +195,15 @@ def generate(
         echo=echo,
         stats=stats,
         json=json,
+        make_constraint=constraint.maker(opened.tokenizer),
+        ways=ways,
+        watching=watching,
+        session=session,
     )
     if lines is not None:
         return many.run_many(opened, lines, settings, parallel or 8, started)
+    if n_samples > 1:
+        return run_samples(opened, text, settings, n_samples, started)
+    if ways.beams or ways.contrastive_alpha is not None:
+        return run_search(opened, text, settings, started)
     return run(opened, text, settings, started)

@@ -1,7 +1,8 @@
 """Continuous batching: many prompts over a few slots of one runner.
 
 Sequences that decode are evaluated together, so that the weights are read once for all of them;
-as soon as one is over, the next prompt takes its slot. A prompt is evaluated by itself, in the
+as soon as one is over, the next prompt takes its slot. A prompt that another sequence has too is
+copied from there. A prompt is evaluated by itself, in the
 same pieces as if it were alone, and not mixed into the others' step: so each text is exactly
 that of its single run. The price is one more reading of the weights for a short prompt; a long
 one is bound by arithmetic anyway.
@@ -25,16 +26,25 @@ from zigllm_cli.engine.generation import (
 from zigllm_cli.engine.session import Session, Slots, eval_together
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from zigllm_cli.engine.runner import Runner
 
 
 @dataclass
 class _Job:
-    """A continuation at work: its place in the order, and its sequence."""
+    """A continuation at work.
+
+    Attributes:
+        number: its place in the order.
+        logits: behind its prompt, for others with the same prompt.
+    """
 
     number: int
     continuation: Continuation
     session: Session
+    logits: NDArray[np.float32] | None = None
 
 
 @dataclass
@@ -66,24 +76,41 @@ class Batching:
             while following in finished:
                 yield finished.pop(following)
                 following += 1
-            begun = [self._begin(*item, slots) for item in islice(waiting, len(slots))]
+            begun = self._begin_all(islice(waiting, len(slots)), slots, active)
             active += begun
             if not active:
                 return
             if not begun:
                 self._step(active)
 
-    def _begin(self, number: int, continuation: Continuation, slots: Slots) -> _Job:
-        """Evaluate a prompt in a slot of its own, and choose the first token."""
-        check_length(len(continuation.prompt), self.runner.context)
-        job = _Job(number, continuation, Session(self.runner, slots.take(), slots))
-        if continuation.finish_reason is None:
-            start = perf_counter()
-            logits = job.session.eval(continuation.prompt)
-            self.timings.prefill += perf_counter() - start
-            self.timings.prefill_tokens += len(continuation.prompt)
-            continuation.choose(logits)
-        return job
+    def _begin_all(
+        self, items: Iterable[tuple[int, Continuation]], slots: Slots, active: list[_Job]
+    ) -> list[_Job]:
+        begun: list[_Job] = []
+        for number, continuation in items:
+            job = _Job(number, continuation, Session(self.runner, slots.take(), slots))
+            self._begin(job, [*active, *begun])
+            begun.append(job)
+        return begun
+
+    def _begin(self, job: _Job, others: Iterable[_Job]) -> None:
+        """Evaluate a prompt, or copy that of another job, and choose the first token."""
+        continuation, prompt = job.continuation, job.continuation.prompt
+        check_length(len(prompt), self.runner.context)
+        if continuation.finish_reason is not None:
+            return
+        start = perf_counter()
+        for other in others:
+            whole = other.session.tokens[: len(prompt)] == prompt
+            if other.logits is not None and whole and other.continuation.prompt == prompt:
+                job.session.copy(other.session, len(prompt))
+                job.logits = other.logits
+                break
+        else:
+            job.logits = job.session.eval(prompt)
+            self.timings.prefill_tokens += len(prompt)
+        self.timings.prefill += perf_counter() - start
+        continuation.choose(job.logits)
 
     def _without_finished(
         self, active: list[_Job], finished: dict[int, Continuation]

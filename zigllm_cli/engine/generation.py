@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from zigllm_cli.engine.drafting import Drafter
     from zigllm_cli.sampling import Chain
     from zigllm_cli.tokenizers import Tokenizer
 
 END, STOP, LENGTH, CONTEXT = "end", "stop", "length", "context"
 """Why a text is over: an end token, a stop string, max_tokens, a full context."""
+
+
+NO_LIMIT = 1 << 62
 
 
 class Continuation:
@@ -76,15 +80,25 @@ class Continuation:
 
     def choose(self, logits: NDArray[np.float32]) -> str:
         """Choose the next token; returns the text that can be shown now, maybe none."""
-        token = self.chain.sample(logits, self.tokens)
+        return self.take(self.chain.sample(logits, self.tokens))
+
+    def take(self, token: int) -> str:
+        """Go on with a token that was chosen; returns the text that can be shown now."""
         if token in self._ends:
             return self.finish(END)
         self.tokens.append(token)
         self.ids.append(token)
         piece = self._show(self._stream.push(token))
+        if self.finish_reason is None and self.chain.is_over:
+            piece += self.finish(END)
         if self.finish_reason is None and len(self.ids) == self._max_tokens:
             piece += self.finish(LENGTH)
         return piece
+
+    @property
+    def left(self) -> int:
+        """How many tokens may still be chosen."""
+        return NO_LIMIT if self._max_tokens is None else self._max_tokens - len(self.ids)
 
     def finish(self, reason: str) -> str:
         """End it for this reason; returns the text that still waited."""
@@ -113,6 +127,7 @@ class Timings:
         prefill: evaluating the prompt, of which `prefill_tokens` were not known yet.
         decode: choosing and evaluating the `decode_tokens` behind the first one.
         first_token: from the beginning, load included, until the first token was chosen.
+        drafted, accepted: tokens that a drafter guessed, and those of them that came true.
     """
 
     load: float = 0.0
@@ -121,6 +136,8 @@ class Timings:
     decode: float = 0.0
     decode_tokens: int = 0
     first_token: float = 0.0
+    drafted: int = 0
+    accepted: int = 0
 
     @property
     def prefill_rate(self) -> float:
@@ -141,6 +158,7 @@ class Generation(Iterator[str]):
         continuation: the prompt, and how to go on.
         keep: context shift: when the context is full, half of the tokens behind the first `keep`
             are forgotten. None: the text ends there.
+        drafter: guesses ahead; what is chosen stays the same.
         load: seconds that loading took, for the timings.
 
     Raises:
@@ -153,6 +171,7 @@ class Generation(Iterator[str]):
         continuation: Continuation,
         *,
         keep: int | None = None,
+        drafter: Drafter | None = None,
         load: float = 0.0,
     ) -> None:
         check_length(len(continuation.prompt), session.runner.context)
@@ -160,6 +179,7 @@ class Generation(Iterator[str]):
         self.continuation = continuation
         self.timings = Timings(load=load)
         self._keep = keep
+        self._drafter = drafter
         self._pieces = self._run()
 
     @property
@@ -195,12 +215,41 @@ class Generation(Iterator[str]):
                 return
             start = perf_counter()
             if make_room(self.session, self._keep):
-                logits = self.session.eval(continuation.tokens[-1:])
-                piece = continuation.choose(logits)
-                timings.decode_tokens += 1
+                piece = self._advance()
             else:
                 piece = continuation.finish(CONTEXT)
             timings.decode += perf_counter() - start
+
+    def _advance(self) -> str:
+        """Evaluate the last token, and guesses of those behind it; choose as far as they hold.
+
+        Every token is chosen by the same logits as without guesses: those behind a guess count
+        only when that guess was what the chain chose.
+        """
+        continuation, session = self.continuation, self.session
+        guesses = self._guesses()
+        known = len(session)
+        rows = session.eval_all([continuation.tokens[-1], *guesses])
+        piece, chosen = "", 0
+        for row, guess in zip(rows, [*guesses, None], strict=True):
+            before = len(continuation.ids)
+            piece += continuation.choose(row)
+            chosen += 1
+            if continuation.finish_reason or len(continuation.ids) == before:
+                break
+            if continuation.ids[-1] != guess:
+                break
+        session.truncate(known + chosen)
+        self.timings.decode_tokens += chosen
+        self.timings.drafted += len(guesses)
+        self.timings.accepted += chosen - 1
+        return piece
+
+    def _guesses(self) -> list[int]:
+        if self._drafter is None:
+            return []
+        wanted = min(self.session.room - 1, self.continuation.left - 1)
+        return self._drafter.propose(self.continuation.tokens, wanted) if wanted > 0 else []
 
     def _prefill(self) -> NDArray[np.float32]:
         start = perf_counter()

@@ -239,6 +239,17 @@ class Runner:
         rows = block[: 4 * self.width * count].view(np.float32)
         return rows.reshape(count, self.width).copy()
 
+    def hidden(self, count: int) -> Floats:
+        """The last hidden states, normed, of the first `count` outputs of the last step.
+
+        Returns:
+            float32 [count, embedding length], a copy.
+        """
+        assert self.plan.hidden is not None
+        block = self.lowering.buffers.block(self.plan.hidden.name)
+        width = self.plan.hidden.width
+        return block[: 4 * width * count].view(np.float32).reshape(count, width).copy()
+
     # -------------------------------------------------------------- the cache, slot by slot
 
     def length(self, sequence: int) -> int:

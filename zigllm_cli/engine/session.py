@@ -105,6 +105,14 @@ class Session:
         Raises:
             UsageError: no tokens, not tokens of this model, or more than the context holds.
         """
+        row: NDArray[np.float32] = self._eval(ids, every=False)[0]
+        return row
+
+    def eval_all(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """The same; the logits behind every one of them, float32 [n, vocabulary]."""
+        return self._eval(ids, every=True)
+
+    def _eval(self, ids: Sequence[int], *, every: bool) -> NDArray[np.float32]:
         added = [int(token) for token in ids]
         if not added:
             raise UsageError("there are no tokens to evaluate; give at least one")
@@ -115,10 +123,10 @@ class Session:
                 f"{self.runner.context}; open the model with a larger one"
             )
         self._forget_unfinished()
-        logits = self.runner.step(Batch.of(added, len(self.tokens), self.slot))
+        outputs = range(len(added)) if every else None
+        logits = self.runner.step(Batch.of(added, len(self.tokens), self.slot, outputs))
         self.tokens += added
-        row: NDArray[np.float32] = logits[0]
-        return row
+        return logits
 
     def reuse(self, ids: Sequence[int]) -> int:
         """Keep what is known of `ids`: the longest common prefix, but never all of them.
@@ -165,9 +173,15 @@ class Session:
             raise UsageError("this session stands alone: open it from a model to fork it")
         self._forget_unfinished()
         other = Session(self.runner, self._slots.take(), self._slots)
-        self.runner.copy(self.slot, other.slot)
-        other.tokens = list(self.tokens)
+        other.copy(self, len(self.tokens))
         return other
+
+    def copy(self, other: Session, length: int) -> None:
+        """Hold the first `length` tokens of another session of the same runner."""
+        other._forget_unfinished()
+        self.runner.copy(other.slot, self.slot)
+        self.runner.truncate(self.slot, length)
+        self.tokens = other.tokens[:length]
 
     def close(self) -> None:
         """Give the slot back; the session must not be used any more."""

@@ -83,6 +83,11 @@ class Constraint:
     def is_over(self) -> bool:
         return bool(self._matcher.is_stopped()) and not self._matcher.is_error()
 
+    @property
+    def forced(self) -> bytes:
+        """What must come next, if only one text can."""
+        return bytes(self._matcher.compute_ff_bytes())
+
     def apply(self, candidates: Candidates, state: State) -> Candidates:
         """All candidates, with minus infinity for those that may not come.
 

@@ -83,7 +83,7 @@ class Candidates:
         """How open the choice is, in nats; 0 where only one candidate is possible."""
         logs = self.log_probabilities()
         logs = logs[logs > -np.inf]
-        return max(float(-(np.exp(logs) * logs).sum()), 0.0)
+        return max(0.0, float(-(np.exp(logs) * logs).sum()))
 
     def sorted(self) -> Candidates:
         """All that are possible, the most likely first."""

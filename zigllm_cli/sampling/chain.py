@@ -99,6 +99,11 @@ class Chain:
             watcher(Choice(tokens, stages, token))
         return token
 
+    @property
+    def is_over(self) -> bool:
+        """Whether a constraint says that the text is whole."""
+        return any(getattr(sampler, "is_over", False) for sampler in self.samplers)
+
     def filter(self, logits: Logits, tokens: Sequence[int]) -> Candidates:
         """What the samplers leave to draw from."""
         *_, (_, candidates) = self.steps(logits, tokens)
