@@ -21,6 +21,7 @@ class Script:
     """A chain that chooses what is written down."""
 
     seed = 0
+    is_over = False
 
     def __init__(self, ids: list[int]) -> None:
         self.left = list(ids)
