@@ -14,7 +14,7 @@ PACKAGE = ROOT / "zigllm_cli"
 
 LAYERS = (
     {"errors", "__init__"},
-    {"atomic", "machine"},
+    {"atomic", "machine", "cluster"},
     {"gguf"},
     {"simd"},
     {"jit"},
@@ -26,7 +26,7 @@ LAYERS = (
     {"grammar"},
     {"engine"},
     {"model"},
-    {"inspection"},
+    {"inspection", "evaluate"},
     {"commands"},
     {"app"},
     {"__main__"},
@@ -96,6 +96,7 @@ HEAVY = {"numba", "llvmlite", "gguf"}
         ("--help",),
         ("tokenize", "--help"),
         ("inspect", "--help"),
+        ("perplexity", "--help"),
         ("tokenize", "-m", "builtin", "hello"),
         ("inspect", "builtin"),
         ("inspect", "builtin", "--json"),

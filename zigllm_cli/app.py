@@ -19,7 +19,7 @@ from zigllm_cli import __version__
 from zigllm_cli.commands._options import respell
 from zigllm_cli.errors import CLOSED_PIPE, INTERRUPTED, ZigllmError
 
-COMMANDS = ("generate", "embed", "inspect", "tokenize", "bench", "warmup")
+COMMANDS = ("generate", "embed", "inspect", "tokenize", "bench", "perplexity", "warmup")
 """In the order of `zigllm --help`."""
 
 EPILOG = (

@@ -172,12 +172,22 @@ class Runner:
         for first in range(0, len(batch.tokens), self.batch):
             last = min(first + self.batch, len(batch.tokens))
             chosen = [i - first for i in range(first, last) if i in outputs]
-            results.append(self._step(batch, first, last, chosen))
+            results.append(self._step(batch, first, last, chosen).copy())
         logits = np.concatenate(results) if len(results) > 1 else results[0]
         order = sorted(range(len(batch.outputs)), key=batch.outputs.__getitem__)
         if order != list(range(len(order))):
             logits = logits[np.argsort(order)]
         return logits
+
+    def step_in_place(self, batch: Batch) -> Floats:
+        """`step` without the copy, for at most `self.batch` tokens and ascending outputs.
+
+        Returns:
+            float32 [outputs, vocabulary] in the engine's own memory, until the next step.
+        """
+        self._check(batch)
+        assert len(batch) <= self.batch, "larger batches go through `step`"
+        return self._step(batch, 0, len(batch), batch.outputs)
 
     def _check(self, batch: Batch) -> None:
         if not batch.tokens:
@@ -236,8 +246,8 @@ class Runner:
         if not count:
             return np.empty((0, self.width), np.float32)
         block = self.lowering.buffers.block(self.plan.result.name)
-        rows = block[: 4 * self.width * count].view(np.float32)
-        return rows.reshape(count, self.width).copy()
+        rows: Floats = block[: 4 * self.width * count].view(np.float32).reshape(count, self.width)
+        return rows
 
     def hidden(self, count: int) -> Floats:
         """The last hidden states, normed, of the first `count` outputs of the last step.

@@ -93,6 +93,12 @@ def store_f32(b: Any, p: Any, value: Any) -> None:
     store(b, p, value)
 
 
+@emit(types.void, address, types.float64)
+def store_f64(b: Any, p: Any, value: Any) -> None:
+    """Store one double."""
+    store(b, p, value)
+
+
 @emit(types.void, address, types.int64)
 def store_i32(b: Any, p: Any, value: Any) -> None:
     """Store the low 32 bits."""

@@ -90,16 +90,28 @@ class Tokenizer:
             parse_special: recognise control tokens such as `<|im_start|>` in the text;
                 otherwise they are ordinary text. User-defined tokens are always recognised.
         """
-        body: list[int] = []
-        after_special = True
+        body = self.encode_part(text, parse_special=parse_special)
+        return [*self.prefix, *body, *self.suffix] if add_special else body
+
+    def encode_part(
+        self, text: str, *, after_special: bool = True, parse_special: bool = False
+    ) -> list[int]:
+        """Token ids of a part of a text, with nothing around them.
+
+        Args:
+            after_special: whether the part stands at the start of the text or behind a special
+                token, where some kinds put a space.
+            parse_special: as for `encode`.
+        """
+        ids: list[int] = []
         for fragment in self.fragments(text, parse_special=parse_special):
             if isinstance(fragment, int):
-                body.append(fragment)
+                ids.append(fragment)
                 after_special = True
             else:
-                body += self.encode_text(fragment, after_special=after_special)
+                ids += self.encode_text(fragment, after_special=after_special)
                 after_special = False
-        return [*self.prefix, *body, *self.suffix] if add_special else body
+        return ids
 
     def encode_prompt(
         self, text: str, content: Sequence[Span] = (), *, after_special: bool = True
