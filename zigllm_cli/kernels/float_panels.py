@@ -34,8 +34,8 @@ ROWS = 16
 BLOCK = 512
 """Values of a row per pass: two panels are 64 KiB."""
 
-TILES: dict[str, tuple[int, int]] = {"avx512": (4, 6), "neon": (1, 6)}
-"""(panels, columns) of a register tile."""
+TILES = {"avx512": (4, 6), "neon": (1, 6), "avx2": (1, 6), "avxvnni": (1, 6)}
+"""(panels, columns) of a register tile; with (1, 6), AVX2 uses 15 of its 16 registers."""
 
 
 def tile_shape():
