@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -16,10 +17,14 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from zigllm_cli import __version__
+from zigllm_cli.catalog import use_models_file
 from zigllm_cli.commands._options import respell
 from zigllm_cli.errors import CLOSED_PIPE, INTERRUPTED, ZigllmError
 
-COMMANDS = ("generate", "embed", "inspect", "tokenize", "bench", "perplexity", "warmup")
+COMMANDS = (
+    *("chat", "generate", "embed", "inspect", "tokenize", "models", "sessions"),
+    *("bench", "perplexity", "warmup"),
+)
 """In the order of `zigllm --help`."""
 
 EPILOG = (
@@ -41,11 +46,15 @@ class LazyCommands(TyperGroup):
         """The command `name`, or None where there is none."""
         if name not in COMMANDS:
             return None
-        module = import_module(f"zigllm_cli.commands.{name}")
+        from zigllm_cli.commands._settings import ConfiguredCommand
+
+        function = getattr(import_module(f"zigllm_cli.commands.{name}"), name)
+        if isinstance(function, typer.Typer):  # a group of commands
+            return get_command(function)
         command = typer.Typer(
             rich_markup_mode="rich", add_completion=False, context_settings=HELP_OPTIONS
         )
-        command.command(name)(getattr(module, name))
+        command.command(name, cls=ConfiguredCommand)(function)
         return get_command(command)
 
     def invoke(self, ctx: Any) -> Any:
@@ -69,6 +78,9 @@ app = typer.Typer(
 def root(
     version: bool = typer.Option(False, "--version", "-V", help="Print the version and exit."),
     debug: bool = typer.Option(False, "--debug", help="Show tracebacks of errors."),
+    models: str = typer.Option(
+        "", "--models", metavar="FILE", help="A models.toml to look into before all others."
+    ),
 ) -> None:
     """Run, inspect and tokenize with GGUF language models on the CPU."""
 
@@ -90,6 +102,8 @@ def run(words: list[str]) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"] or ["--help"]
     try:
+        words, models = taken_out(words, "--models")
+        use_models_file(None if models is None else Path(models).expanduser())
         result = get_command(app)(args=respell(words), prog_name="zigllm", standalone_mode=False)
         code = result if isinstance(result, int) else 0
         sys.stdout.flush()
@@ -105,6 +119,17 @@ def run(words: list[str]) -> int:
         # What is still buffered has no reader; flushing it at exit must not raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
+
+
+def taken_out(words: list[str], option: str) -> tuple[list[str], str | None]:
+    """A command line without an option that may stand anywhere, and the option's value."""
+    end = words.index("--") if "--" in words else len(words)
+    for place, word in enumerate(words[:end]):
+        if word.startswith(f"{option}="):
+            return words[:place] + words[place + 1 :], word.partition("=")[2]
+        if word == option and place + 1 < end:
+            return words[:place] + words[place + 2 :], words[place + 1]
+    return words, None
 
 
 def report(error: Exception) -> int:

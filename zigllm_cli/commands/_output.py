@@ -111,7 +111,11 @@ def progress_bar(label: str, total: int) -> Iterator[Callable[[int], None] | Non
 
 
 def talk(message: str) -> None:
-    """A line for the user, on stderr, so that stdout stays data."""
+    """A line for the user, on stderr, so that stdout stays data; in a terminal cut at words."""
+    if sys.stderr.isatty() and len(message) > (width := columns(sys.stderr)) > 0:
+        from textwrap import fill
+
+        message = fill(message, width, replace_whitespace=False, break_long_words=False)
     print(message, file=sys.stderr)
 
 
