@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from zigllm_cli.commands._bench_blas import product_rates
 from zigllm_cli.commands._bench_measure import Test, fill, measure, random_tokens
 from zigllm_cli.commands._bench_output import SCHEMA, Subject, show_rows
 from zigllm_cli.commands._output import print_json, talk
@@ -93,8 +94,10 @@ def ablate(bench: Bench) -> list[Factor]:
     factors += compare("threads: one alone", base, bench.rates(threads=1))
     factors += compare("vector instructions: portable code", base, portable(bench))
     with f32_copy(bench.file) as copy:
-        if copy is not None:
+        if copy is not None and copy is not bench.file:
             factors += compare("quantised weights: f32", base, bench.rates(copy))
+        if copy is not None:
+            factors += without_kernels(bench, copy)
     return factors
 
 
@@ -169,6 +172,14 @@ def _decode(runner: Runner, tokens: Sequence[int], *, together: bool) -> None:
             runner.step(Batch([token] * n, [position] * n, group, list(range(n))))
 
 
+def without_kernels(bench: Bench, floats: GGUFFile) -> Iterator[Factor]:
+    """Products of f32 weights by the BLAS that NumPy carries, in place of the engine's own."""
+    with bench.engine(floats) as runner:
+        tokens = min(bench.prompt, runner.batch)
+        ours, blas = product_rates(runner, tokens, bench.repetitions)
+    yield Factor("kernels: f32 products by BLAS", f"pp{tokens} products", ours, blas)
+
+
 def portable(bench: Bench) -> dict[str, float]:
     """Both tests in a process of its own, whose kernels know no vector instructions."""
     command = [
@@ -185,15 +196,17 @@ def portable(bench: Bench) -> dict[str, float]:
 
 @contextmanager
 def f32_copy(file: GGUFFile) -> Iterator[GGUFFile | None]:
-    """The model with all weights as f32, in a temporary file; None if there is no room for it."""
+    """The model with all weights as f32, in a temporary file; None if there is no room for it.
+
+    A file that is f32 already is given back as it is.
+    """
     from zigllm_cli.gguf import open_gguf, tensor_type
     from zigllm_cli.gguf.edit import edited_entries
     from zigllm_cli.gguf.writer import TensorPlan, write_gguf
 
     size = 4 * sum(tensor.n_elements for tensor in file.tensors.values())
     if all(tensor.type.name == "F32" for tensor in file.tensors.values()):
-        talk("the weights are f32 already")
-        yield None
+        yield file
         return
     with TemporaryDirectory(prefix="zigllm-") as folder:
         if shutil.disk_usage(folder).free < 2 * size:

@@ -21,6 +21,7 @@ The records must be readable up to the next multiple of the tile's columns.
 
 from functools import partial
 from itertools import chain
+from typing import Any
 
 from llvmlite import ir
 from numba import njit, types
@@ -312,7 +313,7 @@ def group_product(layout, panels, columns):
 
     def part_dots(b, quads, size, x, at_bytes, at_scale, stride):
         xs = [at(b, b.add(x, at_bytes), stride, j) for j in range(columns)]
-        starts = [None] * columns
+        starts: list[Any] = [None] * columns
         if layout.offset and not is_centred(layout.most):
             first = offset(b, b.add(x, at_scale), layout.starts_at)
             places = [at(b, first, stride, j) for j in range(columns)]

@@ -15,7 +15,7 @@ This module knows no arithmetic and imports no Numba: a plan needs only it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 STEP = 256
@@ -30,7 +30,7 @@ class Layout:
         order: order[64 * vector + byte] is the place in the step of the weight in that byte.
         chains: accumulators per step (1, 2 or 4).
         group: weights that share a scale (16 or 32).
-        most: the largest that `weights` returns.
+        most: the largest that `weights` returns; the activations do not depend on it.
         offset: what `weights` adds to make them unsigned; the dot starts at -offset * sum(x).
         minima: for each of the 16 lanes of `minima(p)`, the group of activations whose sum it
             multiplies (in the step's natural order), -1 for none. Empty: the type has none.
@@ -40,7 +40,7 @@ class Layout:
     order: tuple[int, ...]
     chains: int
     group: int
-    most: int
+    most: int = field(compare=False)
     offset: int = 0
     minima: tuple[int, ...] = ()
     minima_group: int = 32

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from zigllm_cli.jit import Kernel
 from zigllm_cli.kernels.attention_layout import POSITIONS_OF_CHUNK, scratch_bytes
-from zigllm_cli.plan.lowering.call import FEW, Call, Mode, float_word
+from zigllm_cli.plan.lowering.call import MANY, Call, Mode, float_word
 from zigllm_cli.plan.lowering.dispatch import calls, reserve
 from zigllm_cli.plan.lowering.lowering import Lowering
 from zigllm_cli.plan.memory import address
@@ -48,7 +48,7 @@ def _places(lowering: Lowering, layer: int) -> tuple[Place, Place]:
 @reserve.register(Attention)
 def reserve_partial_results(op: Attention, lowering: Lowering) -> None:
     """Memory for what the chunks of a few tokens leave to be merged."""
-    few = min(lowering.batch, FEW)
+    few = min(lowering.batch, MANY)
     size = scratch_bytes(few, lowering.cache.context, op.heads, op.value_dim)
     lowering.buffers.reserve("scratch", size)
 

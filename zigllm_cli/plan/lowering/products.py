@@ -69,7 +69,7 @@ def product(op: Product, lowering: Lowering, mode: Mode) -> Iterable[Call]:
         int(op.add),
         lowering.state_of(op.out),
     ]
-    if mode is Mode.MANY:
+    if mode in (Mode.SEVERAL, Mode.MANY):
         size = len(lowering.buffers.block("panels")) // lowering.threads
         args += [lowering.buffers.address("panels"), size // 4096 * 4096, lowering.counter()]
         kernel = Kernel(module + "panels", (weight.type,))
