@@ -17,6 +17,9 @@ from zigllm_cli.grammar.lark import to_lark
 if TYPE_CHECKING:
     from zigllm_cli.tokenizers import Tokenizer
 
+WHITESPACE = r"( |\n[ \t]{0,20})"
+"""Between the parts of JSON, once or not at all: small models would go on with it for ever."""
+
 
 @dataclass(frozen=True)
 class Grammar:
@@ -57,7 +60,8 @@ def from_json_schema(schema: str, *, name: str = "the JSON schema") -> Grammar:
         raise InputError(f"{name} is {type(parsed).__name__}, but must be an object")
     if isinstance(parsed, bool):
         parsed = {} if parsed else {"not": {}}
-    return _checked(_matcher().grammar_from_json_schema(json.dumps(parsed)), name)
+    options = {"whitespace_pattern": WHITESPACE}
+    return _checked(_matcher().grammar_from_json_schema(json.dumps(parsed), options), name)
 
 
 def from_json_object() -> Grammar:

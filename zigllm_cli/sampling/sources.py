@@ -111,10 +111,8 @@ def _fitting(name: str, value: Any) -> Any:
     defaults = {field.name: field for field in fields(Sampling)}
     if name not in defaults:
         raise UsageError(f"setting {name!r} is unknown; known are {', '.join(defaults)}")
-    if name == "samplers":
-        return tuple(value.split(";")) if isinstance(value, str) else tuple(value)
-    if name == "dry_sequence_breakers":
-        return (value,) if isinstance(value, str) else tuple(value)
+    if name in ("samplers", "dry_sequence_breakers"):
+        return _texts(name, value)
     if name == "logit_bias":
         return dict(value)
     wanted = type(defaults[name].default) if name != "seed" else int
@@ -123,6 +121,15 @@ def _fitting(name: str, value: Any) -> Any:
     if type(value) is not wanted:
         raise UsageError(f"{name} is {value!r}, but must be {_WORDS[wanted]}")
     return value
+
+
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    """Several texts; samplers may stand in one, with semicolons between them."""
+    if isinstance(value, str):
+        return tuple(value.split(";")) if name == "samplers" else (value,)
+    if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
+        raise UsageError(f"{name} is {value!r}, but must be a text or a list of texts")
+    return tuple(value)
 
 
 _WORDS = {float: "a number", int: "a whole number", bool: "true or false"}
