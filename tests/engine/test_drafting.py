@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import zigllm_cli
-from zigllm_cli.engine.drafting import ModelDrafter, NgramDrafter, check_draft
+from zigllm_cli.engine.drafting import ModelDrafter, NgramDrafter, Pace, check_draft
 from zigllm_cli.engine.generation import Continuation, Generation
 from zigllm_cli.engine.session import Session
 from zigllm_cli.errors import UsageError
@@ -26,7 +26,7 @@ class Oracle:
 
     def propose(self, tokens: Sequence[int], most: int) -> list[int]:
         place = len(tokens) - self.start
-        guesses = self.text[place : place + min(most, 7)]
+        guesses = self.text[place : place + min(most, 9)]
         right = self.random.randint(0, len(guesses))
         return guesses[:right] + [5] * (len(guesses) - right)
 
@@ -55,13 +55,28 @@ def test_whatever_is_guessed(tokenizer, fake) -> None:
 
 
 def test_ngrams() -> None:
-    drafter = NgramDrafter(longest=3, most=4)
+    drafter = NgramDrafter(longest=3, most=3)
     assert drafter.propose([1, 2, 3], 9) == []
-    assert drafter.propose([1, 2, 3, 4, 5, 2, 3], 9) == [4, 5, 2, 3]
-    assert drafter.propose([1, 2, 3, 4, 5, 2, 3], 2) == [4, 5]
-    assert drafter.propose([1, 2, 3, 4, 5, 2, 3, 7, 2, 3], 9) == [7, 2, 3]  # the last one before
+    assert drafter.propose([1, 2, 3, 4, 5, 2, 3], 9) == [4, 5, 2]
+    assert NgramDrafter().propose([1, 2, 3, 4, 5, 2, 3], 2) == [4, 5]
+    last = [1, 2, 3, 4, 5, 2, 3, 7, 2, 3]
+    assert NgramDrafter().propose(last, 9) == [7, 2, 3]  # the last time before
     assert drafter.propose([9, 9, 9], 9) == [9]  # another text: nothing is kept of the first
-    assert drafter.propose([], 9) == []
+    assert NgramDrafter().propose([], 9) == []
+
+
+def test_pace() -> None:
+    """3 at first, twice as many behind success, one more than came true behind failure."""
+    pace, text = Pace(8), list(range(100))
+    lengths = []
+    place = 0
+    for right in (3, 6, 8, 2, 3, 0, 1):
+        length = pace.length(text[:place])
+        lengths.append(length)
+        guess = text[place : place + right] + [-1] * (length - right)
+        pace.note(text[:place], guess[:length])
+        place += right + 1
+    assert lengths == [3, 6, 8, 8, 3, 6, 1]
 
 
 @pytest.fixture(scope="module")

@@ -81,10 +81,10 @@ class WayOptions(OptionGroup):
             metavar="N",
             min=1,
             max=14,
-            help="Tokens to guess ahead.",
+            help="Tokens to guess ahead at most.",
             rich_help_panel=SPEED,
         ),
-    ] = 10
+    ] = 7
     draft_p_min: Annotated[
         float,
         typer.Option(
