@@ -130,14 +130,30 @@ def guesses(path: str, count: int) -> None:
     print(f"{rates['plain']:.1f} tokens/s, with guesses {rates['guessing']:.1f}; the same text")
 
 
+def steps(path: str) -> None:
+    """Time of steps of a few tokens, behind 100 others."""
+    session = zigllm_cli.load(path, ctx=512).session()
+    session.eval(range(5, 105))
+
+    def step(count: int) -> None:
+        session.eval_all(range(5, 5 + count))
+        session.truncate(100)
+
+    for count in range(1, 9):
+        print(f"{count} tokens  {milliseconds(lambda n=count: step(n), 7):8.2f} ms")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=150_000)
     parser.add_argument("--vocabulary")
     parser.add_argument("--model")
+    parser.add_argument("--steps", action="store_true")
     parser.add_argument("-n", type=int, default=128)
     options = parser.parse_args()
-    if options.model:
+    if options.model and options.steps:
+        steps(options.model)
+    elif options.model:
         guesses(options.model, options.n)
     elif options.vocabulary:
         masks(options.vocabulary)

@@ -26,7 +26,7 @@ class Oracle:
 
     def propose(self, tokens: Sequence[int], most: int) -> list[int]:
         place = len(tokens) - self.start
-        guesses = self.text[place : place + min(most, 9)]
+        guesses = self.text[place : place + min(most, 7)]
         right = self.random.randint(0, len(guesses))
         return guesses[:right] + [5] * (len(guesses) - right)
 
@@ -113,14 +113,13 @@ def test_the_real_model_says_the_same(model: Model, kit: Path, kind: str) -> Non
 
 
 def test_rows_together_are_rows_one_by_one(model: Model) -> None:
-    """Bit for bit up to 15 tokens, so that a near tie is decided alike."""
+    """Bit for bit up to 8 tokens, so that a near tie is decided alike."""
     ids = model.prompt_ids("Once upon a time there was a little girl who liked")
     one, other = model.session(), model.session()
-    one.eval(ids[:5])
-    other.eval(ids[:5])
-    rows = one.eval_all(ids[5:])
-    assert 2 < len(rows) <= 15
-    np.testing.assert_array_equal(rows, np.stack([other.eval([token]) for token in ids[5:]]))
+    one.eval(ids[:-8])
+    other.eval(ids[:-8])
+    rows = one.eval_all(ids[-8:])
+    np.testing.assert_array_equal(rows, np.stack([other.eval([token]) for token in ids[-8:]]))
     one.close()
     other.close()
 

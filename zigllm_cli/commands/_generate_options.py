@@ -80,7 +80,7 @@ class WayOptions(OptionGroup):
             "--draft-max",
             metavar="N",
             min=1,
-            max=14,
+            max=7,
             help="Tokens to guess ahead at most.",
             rich_help_panel=SPEED,
         ),

@@ -22,6 +22,14 @@ LLAMA_CPP_SPELLINGS = {
     "--cache-type-v": "--kv-type",
     "--parse_special": "--parse-special",
     "--no-bos": "--no-special",
+    "--typical-p": "--typical",
+    "--tfs": "--tail-free",
+    "--grammar-file": "--grammar",
+    "--json-schema-file": "--json-schema",
+    "--model-draft": "--draft",
+    "--spec-draft-n-max": "--draft-max",
+    "--spec-draft-p-min": "--draft-p-min",
+    "--prompt-cache": "--session",
 }
 """llama.cpp's names of options that exist here under another one: accepted, never shown."""
 

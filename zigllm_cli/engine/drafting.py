@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from zigllm_cli.tokenizers import Tokenizer
 
 MOST = 7
-"""Tokens to guess ahead at most. A step of 8 takes 2.5 times as long as one of a single token
-(1.1 B, Q4_K_M, AVX2, two threads), one of 11 takes 4.6 times as long. Up to 15 tokens go through
-the kernels that decoding uses, so that logits are the same bit for bit as one by one."""
+"""Tokens to guess ahead at most. A step of up to 8 tokens goes through the kernels that decoding
+uses, so that logits are the same bit for bit as one by one; it takes 2.5 times as long as a step of
+one token (1.1 B, Q4_K_M, AVX2, two threads: `scripts/bench_sampling.py --steps`)."""
 
 TAIL = 16
 """Tokens by which a text is known again."""
