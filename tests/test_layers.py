@@ -28,6 +28,7 @@ LAYERS = (
     {"engine"},
     {"model"},
     {"inspection", "evaluate", "chat"},
+    {"quantization"},
     {"commands"},
     {"app"},
     {"__main__"},

@@ -23,7 +23,7 @@ from zigllm_cli.errors import CLOSED_PIPE, INTERRUPTED, ZigllmError
 
 COMMANDS = (
     *("chat", "generate", "embed", "inspect", "tokenize", "models", "sessions"),
-    *("bench", "perplexity", "warmup"),
+    *("quantize", "imatrix", "bench", "perplexity", "warmup"),
 )
 """In the order of `zigllm --help`."""
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from math import prod
 from pathlib import Path
 from typing import BinaryIO
@@ -88,6 +88,7 @@ def write_gguf(
     pad_end: bool = True,
     split_max_bytes: int | None = None,
     split_max_tensors: int | None = None,
+    split_counts: Sequence[int] | None = None,
     inputs: Iterable[str | os.PathLike[str]] = (),
     progress: Progress | None = None,
 ) -> list[Path]:
@@ -102,6 +103,7 @@ def write_gguf(
             tensor that is larger has a shard of its own. Any limit names the files
             `NAME-00001-of-0000N.gguf`, even where one shard is enough.
         split_max_tensors: tensors per shard.
+        split_counts: instead, how many tensors each shard has.
         inputs: files in use, which must not be written to.
 
     Raises:
@@ -113,9 +115,13 @@ def write_gguf(
     _check(entries, tensors, version, order)
     alignment = _alignment(entries)
     groups, paths = [tensors], [Path(path)]
-    is_split = split_max_bytes is not None or split_max_tensors is not None
-    if is_split:
+    is_split = any(x is not None for x in (split_max_bytes, split_max_tensors, split_counts))
+    if split_counts is not None:
+        rest = iter(tensors)
+        groups = [list(islice(rest, count)) for count in split_counts]
+    elif is_split:
         groups = list(_split(tensors, alignment, split_max_bytes, split_max_tensors))
+    if is_split:
         paths = _shard_paths(Path(path), len(groups))
     _refuse_inputs(paths, inputs)
     with AtomicFiles() as files:

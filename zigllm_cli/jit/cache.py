@@ -21,7 +21,7 @@ from pathlib import Path
 from zigllm_cli.simd.isa import current, target
 
 PACKAGE = Path(__file__).resolve().parents[1]
-SOURCES = ("gguf/types.py", "jit/*.py", "kernels/*.py", "quants/*.py", "simd/*.py")
+SOURCES = ("gguf/types.py", "jit/*.py", "kernels/*.py", "quants/**/*.py", "simd/*.py")
 """Files that take part in the hash."""
 
 DIGEST_BYTES = hashlib.sha256().digest_size

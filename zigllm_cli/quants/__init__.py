@@ -1,8 +1,8 @@
-"""Quantised values as floats, and the formats that products read as they are.
+"""Quantised values as floats and back, and the formats that products read as they are.
 
-A format is its `layouts.Layout` and a module of its name that unpacks it. This file knows only
-how to decode: through the kernel that all formats share, or, where a type is made of plain
-numbers, through NumPy.
+A format is its `layouts.Layout` and a module of its name that unpacks it; `encoders` make its
+bytes. This file knows only how to decode and encode whole rows: through the kernels that all
+formats share, or, where a type is made of plain numbers, through NumPy.
 """
 
 from __future__ import annotations
@@ -93,4 +93,35 @@ def _by_kernel(data: Bytes, name: str, row_length: int) -> Floats:
         words = (data.ctypes.data, data.strides[0], len(data), row_length, address, 4 * row_length)
         args = np.array(words, np.int64)
         call(Kernel("dequantize", (name,)))(args.ctypes.data, 0, 1)
+    return out
+
+
+def quantize(values: Floats, type: int | str, importance: Floats | None = None) -> Bytes:
+    """Encode rows as a ggml type, byte for byte as ggml's own encoders do.
+
+    Args:
+        values: float32 [rows, columns].
+        type: ggml name such as "Q4_K", or its number.
+        importance: float32 [columns], what an error in each column costs: the mean square of the
+            activation that it is multiplied with. IQ2_XXS, IQ2_XS and IQ1_S take ones where none
+            is given.
+
+    Returns:
+        uint8 [rows, row_bytes], as a little-endian file holds them.
+
+    Raises:
+        InputError: columns that are not whole blocks, importance of another length, or values
+            that are not finite or too large for the type.
+        UnsupportedError: no encoder for this type.
+    """
+    import numpy as np
+
+    from zigllm_cli.quants.encoding import Encoder
+
+    values = np.ascontiguousarray(values, np.float32)
+    if values.ndim != 2:
+        raise InputError(f"rows of values are needed, not an array of shape {values.shape}")
+    encoder = Encoder(type, values.shape[1], importance)
+    out = np.empty((len(values), encoder.row_bytes), np.uint8)
+    encoder(values, out)
     return out

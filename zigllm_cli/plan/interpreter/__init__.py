@@ -15,6 +15,7 @@ from zigllm_cli.plan.interpreter import attention as attention
 from zigllm_cli.plan.interpreter import elementwise as elementwise
 from zigllm_cli.plan.interpreter import embedding as embedding
 from zigllm_cli.plan.interpreter import norms as norms
+from zigllm_cli.plan.interpreter import observation as observation
 from zigllm_cli.plan.interpreter import products as products
 from zigllm_cli.plan.interpreter import rotary as rotary
 from zigllm_cli.plan.interpreter import selection as selection

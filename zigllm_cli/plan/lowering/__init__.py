@@ -24,6 +24,7 @@ from zigllm_cli.plan.lowering import attention as attention
 from zigllm_cli.plan.lowering import elementwise as elementwise
 from zigllm_cli.plan.lowering import embedding as embedding
 from zigllm_cli.plan.lowering import norms as norms
+from zigllm_cli.plan.lowering import observation as observation
 from zigllm_cli.plan.lowering import products as products
 from zigllm_cli.plan.lowering import rotary as rotary
 from zigllm_cli.plan.lowering import selection as selection

@@ -11,6 +11,7 @@ from zigllm_cli.plan.operations.base import Operation, Value, Vector, Weight
 from zigllm_cli.plan.operations.elementwise import Add, AddRow, Clamp, Scale, SoftCap
 from zigllm_cli.plan.operations.embedding import Embed
 from zigllm_cli.plan.operations.norms import LayerNorm, RmsNorm
+from zigllm_cli.plan.operations.observation import SumSquares
 from zigllm_cli.plan.operations.products import Product
 from zigllm_cli.plan.operations.rotary import Rope, Rotation
 from zigllm_cli.plan.operations.selection import Select
@@ -32,6 +33,7 @@ __all__ = [
     "Select",
     "SoftCap",
     "StoreCache",
+    "SumSquares",
     "Value",
     "Vector",
     "Weight",

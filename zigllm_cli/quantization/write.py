@@ -1,0 +1,155 @@
+"""A quantised model file: the old metadata, tensors as decided; nothing before all is there."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from zigllm_cli.errors import ZigllmError
+from zigllm_cli.gguf import GGUFFile, ValueType
+from zigllm_cli.gguf.entry import Entry
+from zigllm_cli.gguf.writer import SPLIT_KEYS, Chunk, Progress, TensorPlan, write_gguf
+from zigllm_cli.jit import Kernel, compile_missing
+from zigllm_cli.quantization.convert import Converter, Floats, kernels_of
+from zigllm_cli.quantization.decisions import Decision, Decisions
+from zigllm_cli.quantization.importance import Importance
+from zigllm_cli.quantization.loss import Loss
+
+QUANTIZATION_VERSION = 2
+TEXT_LIMIT = 127
+"""Bytes of a text about importance that are kept, as the reference does."""
+
+Compiling = Callable[[int, int], None]
+
+
+def write_quantized(
+    file: GGUFFile,
+    path: str | os.PathLike[str],
+    decisions: Decisions,
+    importance: Importance | None = None,
+    *,
+    importance_file: str = "",
+    threads: int = 1,
+    keep_split: bool = False,
+    losses: dict[str, Loss] | None = None,
+    compiling: Compiling | None = None,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Write the model that was decided on; returns its files.
+
+    Args:
+        importance_file: where the matrix came from, for the metadata.
+        threads: that encode.
+        keep_split: in as many files as the input has.
+        losses: filled with what each changed tensor has lost, if given.
+        compiling: told (done, all) while kernels are compiled.
+        progress: told the tensor bytes written since the last call.
+
+    Raises:
+        ZigllmError: a tensor that needs importance has none.
+        InputError: values that cannot be encoded, importance of another model, no place to write.
+        UsageError: the output is the input.
+    """
+    lacking = decisions.first_without(importance.entries if importance else ())
+    if lacking:
+        raise ZigllmError(
+            f"{lacking.name} would become {lacking.type}, which is of no use without an importance "
+            "matrix; give --imatrix FILE (zigllm imatrix makes one)"
+        )
+    weights = {row.tensor.name: _importance_of(row, importance) for row in decisions.rows}
+    changed = [row for row in decisions.rows if row.changes]
+    compile_missing(_kernels(changed, weights, losses is not None), compiling)
+    entries = new_entries(file, decisions, importance, importance_file)
+    with Converter(threads, measure=losses is not None) as converter:
+        plans = [_plan(row, converter, weights[row.tensor.name]) for row in decisions.rows]
+        paths = write_gguf(
+            path,
+            entries,
+            plans,
+            split_counts=_shards(decisions) if keep_split and len(file.paths) > 1 else None,
+            order=file.byte_order,
+            inputs=file.paths,
+            progress=progress,
+        )
+        if losses is not None:
+            losses.update(converter.losses)
+    return paths
+
+
+def _importance_of(row: Decision, importance: Importance | None) -> Floats | None:
+    return importance.of(row.tensor) if importance and row.changes else None
+
+
+def _kernels(
+    rows: Iterable[Decision], weights: dict[str, Floats | None], measured: bool
+) -> Iterator[Kernel]:
+    seen = set()
+    for row in rows:
+        given = weights[row.tensor.name]
+        key = (row.tensor.type, row.type, given is None)
+        if key not in seen:
+            seen.add(key)
+            yield from kernels_of(row, given)
+            if measured and row.type.name != "F32":
+                yield Kernel("dequantize", (row.type.name,))
+
+
+def _plan(row: Decision, converter: Converter, weights: Floats | None) -> TensorPlan:
+    tensor = row.tensor
+    if not row.changes:
+        copy = TensorPlan.copy(tensor)
+        return TensorPlan(row.name, copy.shape, copy.type, copy.chunks, copy.order)
+
+    def chunks() -> Iterator[Chunk]:
+        for piece in converter.chunks(row, weights):
+            yield piece.data
+
+    return TensorPlan(row.name, tensor.shape, row.type, chunks)
+
+
+def _shards(decisions: Decisions) -> list[int]:
+    """How many tensors each shard has."""
+    counts = Counter(row.tensor.shard for row in decisions.rows)
+    return [counts[shard] for shard in range(max(counts) + 1)]
+
+
+def new_entries(
+    file: GGUFFile, decisions: Decisions, importance: Importance | None, importance_file: str
+) -> list[Entry]:
+    """The old metadata and, behind it, what quantising changes, in the reference's order."""
+    new = [
+        Entry.make("general.quantization_version", ValueType.UINT32, QUANTIZATION_VERSION),
+    ]
+    number = decisions.kind.number
+    if decisions.kind.copies:
+        number = file.metadata.get("general.file_type", number)
+    new.append(Entry.make("general.file_type", ValueType.UINT32, number))
+    if importance:
+        new += _importance_entries(importance, importance_file)
+    if decisions.layers is not None:
+        key = f"{file.architecture}.block_count"
+        new.append(Entry.make(key, ValueType.UINT32, decisions.layers))
+    replaced = {entry.key for entry in new} | set(SPLIT_KEYS)
+    layout = file.headers[0].layout
+    kept = [
+        Entry.copy(field, layout)
+        for key, field in file.metadata.fields.items()
+        if key not in replaced
+    ]
+    return kept + new
+
+
+def _importance_entries(importance: Importance, file: str) -> Iterator[Entry]:
+    def text(key: str, value: str) -> Entry:
+        short = value.encode()[:TEXT_LIMIT].decode("utf-8", "ignore")
+        return Entry.make(f"quantize.imatrix.{key}", ValueType.STRING, short)
+
+    yield text("file", file)
+    if importance.datasets:
+        yield text("dataset", importance.datasets[0])
+    count = len(importance.entries)
+    yield Entry.make("quantize.imatrix.entries_count", ValueType.UINT32, count)
+    if importance.chunks > 0:
+        yield Entry.make("quantize.imatrix.chunks_count", ValueType.UINT32, importance.chunks)
