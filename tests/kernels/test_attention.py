@@ -128,6 +128,7 @@ CASES = {
     "sinks": Case((1, 70), (1, 9), sinks=True),
     "everything": Case((170,), (33,), window=70, cap=5.0, slopes=True, sinks=True),
     "both directions": Case((70, 90), (70, 3), causal=False, dims=(256, 256)),
+    "largest dim": Case((70, 3), (20, 1), heads=(5, 1), dims=(576, 512)),
     "chunk as large as all": Case((170,), (3,), chunk=512),
 }
 

@@ -53,6 +53,7 @@ def apply() -> Callable[[str, np.ndarray], np.ndarray]:
         ("exp", np.exp, -87, 88, 1e-7, 0),
         ("sigmoid", sigmoid, -80, 80, 2e-7, 0),
         ("silu", lambda x: x * sigmoid(x), -80, 80, 2.5e-7, 0),
+        ("softplus", lambda x: np.logaddexp(0, x), -80, 80, 2e-7, 0),
         ("tanh", np.tanh, -12, 12, 2e-7, 0),
         ("erf", erf, -6, 6, 1.5e-7, 0),
         # the true value of a GELU far below zero is a difference of nearly equal numbers

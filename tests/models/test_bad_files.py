@@ -115,8 +115,15 @@ def test_what_this_program_does_not_run(write: Write) -> None:
         plan(write(arch="starfish"))
     with pytest.raises(UnsupportedError, match=r"ffn_up\.weight is of type F64"):
         plan(write(dtype=np.float64))
-    with pytest.raises(UnsupportedError, match="experts"):
+
+
+def test_experts_that_are_not_there(write: Write) -> None:
+    with pytest.raises(InputError, match="expert_used_count is missing"):
         plan(write(keys={"llama.expert_count": 8}))
+    with pytest.raises(InputError, match=r"ffn_gate_inp\.weight is missing"):
+        plan(write(keys={"llama.expert_count": 8, "llama.expert_used_count": 2}))
+    with pytest.raises(InputError, match="expert_used_count is 9"):
+        plan(write(keys={"llama.expert_count": 8, "llama.expert_used_count": 9}))
 
 
 def test_a_vocabulary_is_not_a_model(kit: Path) -> None:

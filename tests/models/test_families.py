@@ -30,6 +30,7 @@ GELU = (
 OTHERS = (
     *("llama-gqa-spm", "llama-k256", "llama3-bpe-ropescale", "mistral-swa", "olmo2"),
     *("phi3-longrope", "qwen1", "qwen2", "qwen2-k256", "qwen3", "stablelm"),
+    *("mamba", "mixtral", "qwen2moe"),
 )
 MODELS = GELU + OTHERS
 

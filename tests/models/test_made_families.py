@@ -20,7 +20,7 @@ from zigllm_cli.plan.interpreter import Interpreter
 
 MODELS = sorted(path.stem for path in MADE.glob("*.npz"))
 DECODERS = [name for name in MODELS if name != "nomic-bert"]
-TRANSFORMERS_ALONE = ("command-r-plus", "exaone4-local")
+TRANSFORMERS_ALONE = ("command-r-plus", "deepseek2-lite", "exaone4-local", "gpt-oss-yarn")
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -22,6 +22,7 @@ KIT = (
     *("bloom", "falcon-mq", "falcon-new", "gemma", "gemma2", "gemma3", "gpt2", "gptj", "gptneo"),
     *("gptneox", "llama-gqa-spm", "mpt", "olmo2", "phi2", "phi3-longrope", "qwen1", "qwen2"),
     *("qwen3", "stablelm", "starcoder", "starcoder2"),
+    *("mamba", "mixtral", "qwen2moe"),
 )
 MODELS = (*KIT, *sorted(path.stem for path in MADE.glob("*.npz") if path.stem != "nomic-bert"))
 WINDOWED = ("gemma2", "gemma3", "gptneo", "cohere2", "exaone4-local", "olmo3")
@@ -93,8 +94,8 @@ def followed(
             continue
         for position, row in enumerate(run.step(batch), done):
             known[position] = row
-        done = max(done + len(part) - forgotten, 0)
-        run.truncate(2, done)
+        run.truncate(2, max(done + len(part) - forgotten, 0))
+        done = run.length(2)  # 0 where a state cannot go back
     return known
 
 

@@ -10,7 +10,7 @@ from model_runs import MADE, Reference, logits, made, nmse, reference, runner
 KIT = (
     *("bloom", "falcon-mq", "falcon-new", "gemma", "gemma2", "gemma3", "gpt2", "gptneox"),
     *("llama-gqa-spm", "mpt", "olmo2", "phi2", "phi3-longrope", "qwen1", "qwen2", "qwen3"),
-    *("stablelm", "starcoder", "starcoder2"),
+    *("stablelm", "starcoder", "starcoder2", "mamba", "mixtral", "qwen2moe"),
 )
 OWN = sorted(path.stem for path in MADE.glob("*.npz") if path.stem != "nomic-bert")
 BAND = 1.5

@@ -126,8 +126,9 @@ def without_cache(bench: Bench) -> Iterator[Factor]:
             runner.step(Batch.of(tokens, 0, 0))
 
         def once() -> None:
-            runner.truncate(0, bench.prompt)
-            runner.step(Batch.of(tokens[-1:], bench.prompt, 0))
+            if not runner.cache.recurrent:
+                runner.truncate(0, bench.prompt)
+            runner.step(Batch.of(tokens[-1:], runner.length(0), 0))
 
         fill(runner, bench.prompt)
         with_it = best_rate(1, once, bench.repetitions)

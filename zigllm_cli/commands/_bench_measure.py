@@ -101,9 +101,16 @@ def fill(runner: Runner, depth: int) -> None:
         runner.step(Batch.of(random_tokens(runner, depth), 0, 0, outputs=()))
 
 
+def go_back(runner: Runner, depth: int) -> None:
+    """Have so many tokens in the context as there were before a test; fill it anew if need be."""
+    runner.truncate(0, depth)
+    if runner.length(0) < depth:
+        fill(runner, depth)
+
+
 def once(runner: Runner, test: Test) -> float:
     """Seconds that a test takes, `depth` tokens being there."""
-    runner.truncate(0, test.depth)
+    go_back(runner, test.depth)
     tokens = random_tokens(runner, test.tokens)
     start = perf_counter()
     if test.prompt:

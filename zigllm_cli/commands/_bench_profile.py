@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zigllm_cli.commands._bench_measure import Test, fill, random_tokens
+from zigllm_cli.commands._bench_measure import Test, fill, go_back, random_tokens
 from zigllm_cli.commands._bench_output import SCHEMA, Subject, show_rows
 from zigllm_cli.commands._output import print_json, write
 from zigllm_cli.engine.batch import Batch
@@ -123,9 +123,9 @@ def profile(runner: Runner, test: Test, repetitions: int) -> Profile:
     batch = Batch.of(random_tokens(runner, count), test.depth, 0)
     runs, walls = [], []
     for _ in range(repetitions + 1):
-        runner.truncate(0, test.depth)
+        go_back(runner, test.depth)
         runs.append(runner.profile(batch))
-        runner.truncate(0, test.depth)
+        go_back(runner, test.depth)
         start = perf_counter()
         runner.step(batch)
         walls.append(perf_counter() - start)

@@ -38,5 +38,12 @@ class Batch:
             outputs=[count - 1] if outputs is None else list(outputs),
         )
 
+    def append(self, other: Batch) -> None:
+        """Put another batch behind this one."""
+        self.outputs += [len(self.tokens) + output for output in other.outputs]
+        self.tokens += other.tokens
+        self.positions += other.positions
+        self.sequences += other.sequences
+
     def __len__(self) -> int:
         return len(self.tokens)

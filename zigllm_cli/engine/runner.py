@@ -208,6 +208,7 @@ class Runner:
 
     def _step(self, batch: Batch, first: int, last: int, chosen: list[int]) -> Floats:
         table = self._load(batch, first, last, chosen)
+        self.cache.begin(batch.sequences[first:last])
         self.workers.run(memory_address(table.rows), len(table.calls))
         self.cache.extend(batch.sequences[first:last], batch.positions[first:last])
         return self._result(len(chosen))
@@ -267,7 +268,7 @@ class Runner:
         return self.cache.lengths[sequence]
 
     def truncate(self, sequence: int, length: int) -> None:
-        """Forget positions from `length` on."""
+        """Forget positions from `length` on; all of them if the model is recurrent."""
         self.cache.truncate(sequence, length)
 
     def copy(self, source: int, target: int) -> None:
@@ -302,6 +303,7 @@ class Runner:
             raise InputError(f"a profiled step has at most {self.batch} tokens, not {count}")
         table = self._load(batch, 0, count, list(batch.outputs))
         times = np.zeros((len(table.calls) + 1, 2), np.int64)
+        self.cache.begin(batch.sequences)
         self.workers.run(memory_address(table.rows), len(table.calls), memory_address(times))
         self.cache.extend(batch.sequences, batch.positions)
         seconds = times[:, 0] + times[:, 1] * 1e-9

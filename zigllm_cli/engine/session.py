@@ -122,9 +122,10 @@ class Session:
                 f"{len(self.tokens) + len(added)} tokens do not fit in the context of "
                 f"{self.runner.context}; open the model with a larger one"
             )
-        self._forget_unfinished()
-        outputs = range(len(added)) if every else None
-        logits = self.runner.step(Batch.of(added, len(self.tokens), self.slot, outputs))
+        start, missing = self._missing()
+        tokens = missing + added
+        outputs = range(len(missing), len(tokens)) if every else None
+        logits = self.runner.step(Batch.of(tokens, start, self.slot, outputs))
         self.tokens += added
         return logits
 
@@ -138,6 +139,15 @@ class Session:
         kept = max(min(common, len(ids) - 1), 0)
         self.truncate(kept)
         return kept
+
+    def _missing(self) -> tuple[int, list[int]]:
+        """Where the runner's memory of this sequence ends, and the tokens that it lacks.
+
+        None, as a rule; but a recurrent model that was sent back has to begin anew.
+        """
+        self._forget_unfinished()
+        start = self.runner.length(self.slot)
+        return start, self.tokens[start:]
 
     def _forget_unfinished(self) -> None:
         """Drop what an evaluation left behind that Ctrl-C cut short."""
@@ -293,12 +303,10 @@ def eval_together(sessions: Sequence[Session], tokens: Sequence[int]) -> NDArray
 
     Returns their logits, float32 [sessions, vocabulary].
     """
-    batch = Batch(
-        tokens=list(tokens),
-        positions=[len(session) for session in sessions],
-        sequences=[session.slot for session in sessions],
-        outputs=list(range(len(sessions))),
-    )
+    batch = Batch([], [], [], [])
+    for session, token in zip(sessions, tokens, strict=True):
+        start, missing = session._missing()
+        batch.append(Batch.of([*missing, token], start, session.slot))
     logits = sessions[0].runner.step(batch)
     for session, token in zip(sessions, tokens, strict=True):
         session.tokens.append(token)

@@ -9,7 +9,7 @@ running softmax of all tiles of the unit (`attention_tile`). Two ways to cut the
              of a model with one head of keys; `attention_merge` finishes
 
 The arguments stand in `attention_layout`. A token sees what the state says (`kernels.state`); one
-that sees nothing gets zeros. A kernel takes up to 350 KB of its thread's stack.
+that sees nothing gets zeros. A kernel takes up to 750 KB of its thread's stack.
 """
 
 import numpy as np

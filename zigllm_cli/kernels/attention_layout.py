@@ -3,7 +3,7 @@
     args  0 q (f32 [n, heads * dim])    1 bytes from token to token
           2 out (f32 [n, heads * value dim])  3 bytes from token to token
           4 query heads                 5 heads of keys
-          6 head dim                    7 value dim (both at most 256)
+          6 head dim                    7 value dim (both at most `MAX_DIM`)
           8 cache of keys               9 bytes from sequence to sequence, 10 from head to head
          11 cache of values            12 bytes from sequence to sequence, 13 from head to head
          14 scale (float64)            15 soft cap of the scores (float64) or 0
@@ -46,6 +46,9 @@ from __future__ import annotations
     CHUNK,
 ) = range(0, 168, 8)
 """Bytes from the start of the arguments to each."""
+
+MAX_DIM = 576
+"""Largest head dim: that of DeepSeek's latent attention."""
 
 POSITIONS_OF_CHUNK = 512
 """What a chunk should be where nothing speaks for another number."""

@@ -27,7 +27,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from zigllm_cli.kernels.attention_layout import CAP, DIM, SLOPES, V_DIM
+from zigllm_cli.kernels.attention_layout import CAP, DIM, MAX_DIM, SLOPES, V_DIM
 from zigllm_cli.kernels.cache_blocks import BLOCK, K_ROW
 from zigllm_cli.kernels.cache_layout import GROUP
 from zigllm_cli.kernels.edges import load_part
@@ -61,9 +61,6 @@ from zigllm_cli.simd.memory import (
 )
 from zigllm_cli.simd.tile import zero_tile
 from zigllm_cli.simd.vector import F32, Tile, f32x16
-
-MAX_DIM = 256
-"""Largest head dim."""
 
 QUERY_ROW = 4 * MAX_DIM + 64
 """Bytes from column to column of the queries; not a power of two, which would share cache sets."""

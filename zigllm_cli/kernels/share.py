@@ -2,7 +2,7 @@
 
 from numba import njit
 
-from zigllm_cli.simd.memory import atomic_add
+from zigllm_cli.simd.memory import atomic_add, atomic_store
 
 
 @njit(forceinline=True)
@@ -22,3 +22,13 @@ def claim(counter, pieces, threads):
     kernel takes exactly `pieces + threads` tickets, and the remainder numbers them anew.
     """
     return atomic_add(counter, 1) % (pieces + threads)
+
+
+@njit(forceinline=True)
+def claim_any(counter, pieces, threads):
+    """As `claim`, where the number of pieces changes from step to step: the last ticket of a run
+    of the kernel, behind which nobody asks any more, sets the counter back."""
+    ticket = atomic_add(counter, 1)
+    if ticket == pieces + threads - 1:
+        atomic_store(counter, 0)
+    return ticket

@@ -13,8 +13,8 @@ from zigllm_cli.kernels.inline import part
 from zigllm_cli.kernels.share import share
 from zigllm_cli.kernels.state import TOKENS
 from zigllm_cli.simd import operators as operators
-from zigllm_cli.simd.arithmetic import fill
-from zigllm_cli.simd.math import gelu, gelu_erf, relu, sigmoid, silu
+from zigllm_cli.simd.arithmetic import fill, maximum, minimum, zero_f32x16
+from zigllm_cli.simd.math import gelu, gelu_erf, relu, sigmoid, silu, softplus
 from zigllm_cli.simd.memory import load_i64
 from zigllm_cli.simd.vector import f32x16
 
@@ -41,12 +41,44 @@ ACTIVATIONS = {
     "gelu_quick": gelu_quick,
     "relu": relu,
     "relu_squared": relu_squared,
+    "sigmoid": sigmoid,
+    "softplus": softplus,
 }
+
+
+@part
+def swiglu_clamped(gate, up):
+    """gate * sigmoid(1.702 gate) * (up + 1), gate at most 7, up from -7 to 7 (gpt-oss)."""
+    gate, up = minimum(gate, bound()), maximum(minimum(up, bound()), zero_f32x16() - bound())
+    return gelu_quick(gate) * (up + one())
+
+
+bound, one = fill(f32x16, 7.0), fill(f32x16, 1.0)
+
+OF_BOTH = {"swiglu_clamped": swiglu_clamped}
+"""Functions of gate and up that are no products."""
+
+
+def function_of(activation, gated):
+    """A function of gate and up: f(gate) * up, as a rule, or f(gate) alone."""
+    if activation in OF_BOTH:
+        return OF_BOTH[activation]
+    apply = ACTIVATIONS[activation]
+
+    @part
+    def product(gate, up):
+        return apply(gate) * up
+
+    @part
+    def alone(gate, up):
+        return apply(gate)
+
+    return product if gated else alone
 
 
 def build(activation, gated):
     """The kernel of one activation, multiplied with `up` or (`gated` 0) alone."""
-    apply = ACTIVATIONS[activation]
+    apply = function_of(activation, gated)
 
     @njit(error_model="numpy")
     def activate(args, thread, threads):
@@ -54,12 +86,11 @@ def build(activation, gated):
         tokens = load_i64(load_i64(args + 40) + 8 * TOKENS)
         first, last = share(width, 16, thread, threads)
         for token in range(tokens):
-            gate, up = load_i64(args) + token * stride, load_i64(args + 8) + token * stride
-            out = load_i64(args + 16) + token * stride
+            gate, out = load_i64(args) + token * stride, load_i64(args + 16) + token * stride
+            up = load_i64(args + 8) + token * stride if gated else gate
             for i in range(first, last, 16):
-                v = apply(load_part(gate + 4 * i, width - i))
-                if gated:
-                    v = v * load_part(up + 4 * i, width - i)
-                store_part(out + 4 * i, v, width - i)
+                left = width - i
+                v = apply(load_part(gate + 4 * i, left), load_part(up + 4 * i, left))
+                store_part(out + 4 * i, v, left)
 
     return activate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from zigllm_cli.plan.cache import CacheShape
+from zigllm_cli.plan.cache import LayerShape
 from zigllm_cli.plan.plan import Plan
 
 
@@ -14,12 +14,12 @@ class Architecture(Protocol):
     Attributes:
         vocabulary: logits per token.
         context_length: positions it was trained for.
-        layers: the cache of each layer that attends.
+        layers: what each layer keeps of a sequence: keys and values, or a state.
     """
 
     vocabulary: int
     context_length: int
-    layers: tuple[CacheShape, ...]
+    layers: tuple[LayerShape, ...]
 
     def plan(self, context: int) -> Plan:
         """The forward pass for a context of this many positions."""

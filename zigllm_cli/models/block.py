@@ -113,6 +113,7 @@ class Block:
         window: int = 0,
         softcap: float = 0.0,
         slopes: Vector | None = None,
+        sinks: Vector | None = None,
     ) -> Value:
         """softmax(scale q k) v over all that the cache holds, keys and values of now included."""
         h = self.hyper
@@ -128,6 +129,7 @@ class Block:
             softcap=softcap,
             slopes=slopes,
             causal=self.model.causal,
+            sinks=sinks,
         )
 
     def attention(self, n: Value, *, slopes: Vector | None = None, window: int = 0) -> Value:

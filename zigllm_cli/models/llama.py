@@ -1,4 +1,4 @@
-"""LLaMA 1 to 3, Mistral, TinyLlama, Yi, SmolLM2 and everything else called `llama`.
+"""LLaMA 1 to 3, Mistral, Mixtral, TinyLlama, Yi, SmolLM2 and everything else called `llama`.
 
     x = embed(token)
     per block:  x += W_o attention(rope(W_q n), rope(W_k n), W_v n)      n = RMSNorm(x)
@@ -7,30 +7,47 @@
 
 Grouped-query attention (several query heads per key-value head), rotary positions in
 neighbouring pairs (the file's rows are already permuted for that), biases where the file has
-them. Touvron et al. 2023; Ainslie et al. 2023 (GQA).
+them. With experts (Mixtral) the second line is that of `experts`, its weights divided by their sum.
+Touvron et al. 2023; Ainslie et al. 2023 (GQA); Jiang et al. 2024 (Mixtral).
 """
 
 from __future__ import annotations
 
-from zigllm_cli.errors import UnsupportedError
 from zigllm_cli.gguf import GGUFFile
 from zigllm_cli.models.block import Block
+from zigllm_cli.models.experts import ExpertSettings, mixture
+from zigllm_cli.models.hyperparameters import Keys
 from zigllm_cli.models.transformer import Transformer
 from zigllm_cli.plan.operations import Value
 
 
 class Llama(Transformer):
-    """LLaMA 1 to 3, Mistral, TinyLlama, Yi, SmolLM2."""
+    """LLaMA 1 to 3, Mistral, Mixtral, TinyLlama, Yi, SmolLM2.
+
+    Attributes:
+        experts: of the feed-forward layer; None for a single one.
+    """
 
     norm, pairing = "rms", "norm"
 
     def __init__(self, file: GGUFFile) -> None:
         super().__init__(file)
-        if file.hyperparameter("expert_count"):
-            raise UnsupportedError("llama files with experts (Mixtral) cannot be run yet")
+        self.experts = self.expert_settings(Keys(file))
+
+    def expert_settings(self, keys: Keys) -> ExpertSettings | None:
+        """Mixtral's experts are as wide as the single layer would be."""
+        if not keys.count("expert_count", 0):
+            return None
+        return ExpertSettings.read(keys, normalise=True, ff=self.hyper.ff)
 
     def block(self, b: Block, x: Value) -> Value:
         """Attention, then the gated feed-forward, each on the norm of x and added to it."""
         a, x = b.wanted(b.attention(b.norm(x, "attn_norm")), x)
         x = b.product(a, "attn_output", add_to=x)
-        return b.gated(b.norm(x, "ffn_norm"), "silu", add_to=x)
+        return self.feed_forward(b, b.norm(x, "ffn_norm"), x)
+
+    def feed_forward(self, b: Block, n: Value, x: Value) -> Value:
+        """x + the gated layer, or what the experts give."""
+        if self.experts:
+            return mixture(b, n, self.experts, add_to=x)
+        return b.gated(n, "silu", add_to=x)

@@ -24,4 +24,8 @@ class Qwen3(Transformer):
         q, k = b.rotate(*b.head_norms(q, k))
         a, x = b.wanted(b.attend(q, k, v), x)
         x = b.product(a, "attn_output", add_to=x)
-        return b.gated(b.norm(x, "ffn_norm"), "silu", add_to=x)
+        return self.feed_forward(b, b.norm(x, "ffn_norm"), x)
+
+    def feed_forward(self, b: Block, n: Value, x: Value) -> Value:
+        """x + the gated layer."""
+        return b.gated(n, "silu", add_to=x)

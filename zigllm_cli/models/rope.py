@@ -66,8 +66,13 @@ class RopeSettings:
             magnitude=keys.number("rope.scaling.attn_factor", 1.0),
         )
 
-    def rotation(self, pairing: str, factors: Floats | None) -> Rotation:
-        """The angles per position; `factors` [dimensions / 2] divide them."""
+    def rotation(
+        self, pairing: str, factors: Floats | None, *, whole_pairs: bool = True
+    ) -> Rotation:
+        """The angles per position; `factors` [dimensions / 2] divide them.
+
+        YaRN's ramp begins and ends at whole pairs, unless a family has it otherwise.
+        """
         pairs = np.arange(self.dimensions // 2)
         theta = self.base ** (-2.0 * pairs / self.dimensions)
         if factors is not None:
@@ -76,22 +81,25 @@ class RopeSettings:
         if self.scaling == "linear":
             theta = theta / self.factor
         elif self.scaling == "yarn":
-            kept = self._extrapolated(pairs)
+            kept = self._extrapolated(pairs, whole_pairs)
             theta = theta / self.factor * (1 - kept) + theta * kept
             magnitude *= 1.0 + 0.1 * log(self.factor) if self.factor > 1 else 1.0
         return Rotation(pairing, self.dimensions, tuple(map(float, theta)), magnitude)
 
-    def _extrapolated(self, pairs: NDArray[np.int64]) -> Floats:
+    def _extrapolated(self, pairs: NDArray[np.int64], whole: bool) -> Floats:
         """YaRN's ramp: 1 for pairs that turn often within the original context, 0 for slow ones."""
 
         def pair_with(rotations: float) -> float:
             turns = self.original_context / (2 * pi * rotations)
             return self.dimensions * log(turns) / (2 * log(self.base))
 
-        low = max(0, floor(pair_with(BETA_FAST)))
-        high = min(self.dimensions - 1, ceil(pair_with(BETA_SLOW)))
+        low, high = pair_with(BETA_FAST), pair_with(BETA_SLOW)
+        if whole:
+            low, high = floor(low), ceil(high)
+        low, high = max(0, low), min(self.dimensions - 1, high)
         ramp = (pairs - low) / max(0.001, high - low)
-        return 1.0 - np.clip(ramp, 0.0, 1.0)
+        kept: Floats = 1.0 - np.clip(ramp, 0.0, 1.0)
+        return kept
 
 
 def frequency_factors(tensors: Tensors, settings: RopeSettings, context: int) -> Floats | None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from zigllm_cli.errors import InputError, UnsupportedError
 from zigllm_cli.gguf import GGUFFile
 from zigllm_cli.gguf.model_file import Tensor
-from zigllm_cli.plan.operations import Vector, Weight
+from zigllm_cli.plan.operations import Stack, Vector, Weight
 from zigllm_cli.quants import dequantize
 from zigllm_cli.quants.layouts import LAYOUTS
 
@@ -34,6 +34,18 @@ class Tensors:
         """Whether the file has a tensor of this name."""
         return name in self.file.tensors
 
+    @property
+    def vocabulary(self) -> int:
+        """Rows of the embedding table: the tensor knows best."""
+        if not self.has("token_embd.weight"):
+            raise InputError("tensor token_embd.weight is missing")
+        return self.file.tensors["token_embd.weight"].rows
+
+    def output(self, vocabulary: int, width: int) -> Weight:
+        """The matrix of the logits; the embedding table where the file has none of its own."""
+        tied = "output.weight" if self.has("output.weight") else "token_embd.weight"
+        return self.matrix(tied, vocabulary, width)
+
     def _tensor(self, name: str, shape: tuple[int, ...]) -> Tensor:
         if name not in self.file.tensors:
             raise InputError(f"tensor {name} is missing")
@@ -47,11 +59,34 @@ class Tensors:
     def matrix(self, name: str, rows: int, columns: int) -> Weight:
         """A matrix [rows, columns] as it stands in the file."""
         tensor = self._tensor(name, (columns, rows))
+        self._check_type(tensor)
+        data = tensor.numpy().reshape(rows, -1)
+        return Weight(name, tensor.type.name, rows, columns, data)
+
+    def row(self, name: str, length: int) -> Weight:
+        """A vector as a matrix of one row; files have it with one dimension or two."""
+        given = self.file.tensors[name].shape if self.has(name) else ()
+        tensor = self._tensor(name, (length, 1) if len(given) == 2 else (length,))
+        self._check_type(tensor)
+        return Weight(name, tensor.type.name, 1, length, tensor.numpy().reshape(1, -1))
+
+    def _check_type(self, tensor: Tensor) -> None:
         kind = tensor.type.name
         if kind not in FLOATS and kind not in LAYOUTS:
-            raise UnsupportedError(f"tensor {name} is of type {kind}, which cannot be multiplied")
-        data = tensor.numpy().reshape(rows, -1)
-        return Weight(name, kind, rows, columns, data)
+            raise UnsupportedError(
+                f"tensor {tensor.name} is of type {kind}, which cannot be multiplied"
+            )
+
+    def stack(self, name: str, rows: int, columns: int, count: int) -> Stack:
+        """A tensor of `count` matrices as it stands in the file."""
+        tensor = self._tensor(name, (columns, rows, count))
+        self._check_type(tensor)
+        data = tensor.numpy().reshape(count, rows, -1)
+        return Stack(name, tensor.type.name, rows, columns, tuple(data))
+
+    def optional_table(self, name: str, rows: int, columns: int) -> Vector | None:
+        """A small matrix, or None where the file has none of this name."""
+        return self.table(name, rows, columns) if self.has(name) else None
 
     def table(self, name: str, rows: int, columns: int) -> NDArray[np.float32]:
         """A matrix as float32 [rows, columns]."""

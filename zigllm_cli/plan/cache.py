@@ -2,6 +2,9 @@
 
 Each sequence has a slot with room for the whole context. The memory is a fresh mapping, so it
 costs only what has been written. How one head's keys and values stand is `kernels.cache_layout`.
+
+Layers of state-space models keep a state instead (`states`). It knows only the newest position: a
+sequence with one can go on or begin anew, but not go back.
 """
 
 from __future__ import annotations
@@ -12,11 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zigllm_cli.errors import InputError, MemoryLimitError, UsageError
+from zigllm_cli.errors import InputError, MemoryLimitError, UnsupportedError, UsageError
+from zigllm_cli.kernels.attention_layout import MAX_DIM
 from zigllm_cli.kernels.cache_layout import KV_TYPES, CacheLayout
 from zigllm_cli.machine import memory_limit
 from zigllm_cli.plan.memory import aligned
 from zigllm_cli.plan.operations import Rotation
+from zigllm_cli.plan.states import LayerState, StateShape
 
 Bytes = NDArray[np.uint8]
 
@@ -28,6 +33,16 @@ class CacheShape:
     heads: int
     key_dim: int
     value_dim: int
+
+    def __post_init__(self) -> None:
+        for dim in (self.key_dim, self.value_dim):
+            if dim > MAX_DIM:
+                raise UnsupportedError(
+                    f"attention heads of {dim} values cannot be run: at most {MAX_DIM}"
+                )
+
+
+LayerShape = CacheShape | StateShape
 
 
 class LayerCache:
@@ -69,24 +84,36 @@ class Cache:
         sequences: slots.
         kv_type: one of `KV_TYPES`.
 
+    Attributes:
+        recurrent: whether a layer has a state, so that sequences cannot go back.
+
     Raises:
         UsageError: no such type.
         MemoryLimitError: it could not be filled on this machine.
     """
 
     def __init__(
-        self, layers: Sequence[CacheShape], context: int, sequences: int, kv_type: str
+        self, layers: Sequence[LayerShape], context: int, sequences: int, kv_type: str
     ) -> None:
         if kv_type not in KV_TYPES:
             raise UsageError(f"a KV cache of type {kv_type} is unknown: use {', '.join(KV_TYPES)}")
         self.context, self.sequences, self.kv_type = context, sequences, kv_type
         self._refuse_too_large(layers)
-        self.layers = [LayerCache(shape, kv_type, context, sequences) for shape in layers]
+        self.layers = [
+            LayerState(shape, sequences)
+            if isinstance(shape, StateShape)
+            else LayerCache(shape, kv_type, context, sequences)
+            for shape in layers
+        ]
+        self.recurrent = any(isinstance(layer, LayerState) for layer in self.layers)
         self.lengths = [0] * sequences
 
-    def _refuse_too_large(self, layers: Sequence[CacheShape]) -> None:
+    def _refuse_too_large(self, layers: Sequence[LayerShape]) -> None:
         size = 0
         for shape in layers:
+            if isinstance(shape, StateShape):
+                size += shape.nbytes * self.sequences
+                continue
             keys = CacheLayout(self.kv_type, shape.key_dim).k_bytes(self.context)
             values = CacheLayout(self.kv_type, shape.value_dim).v_bytes(self.context)
             size += (keys + values) * shape.heads * self.sequences
@@ -125,7 +152,21 @@ class Cache:
                     f"position {position} of sequence {sequence} does not follow"
                     f" its {lengths[sequence]}"
                 )
+            if self.recurrent and 0 < position < lengths[sequence]:
+                raise InputError(
+                    f"position {position} of sequence {sequence} has been evaluated: a recurrent"
+                    " model cannot go back, only begin anew"
+                )
             lengths[sequence] = max(lengths[sequence], position + 1)
+
+    def begin(self, sequences: Sequence[int]) -> None:
+        """Note that a step is about to change these sequences' states.
+
+        If it never gets to `extend`, as after Ctrl-C, they are known to be good for nothing.
+        """
+        if self.recurrent:
+            for sequence in sequences:
+                self.lengths[sequence] = 0
 
     def extend(self, sequences: Sequence[int], positions: Sequence[int]) -> None:
         """Note that these positions have been written: each is the newest of its sequence."""
@@ -133,8 +174,11 @@ class Cache:
             self.lengths[sequence] = position + 1
 
     def truncate(self, sequence: int, length: int) -> None:
-        """Forget positions from `length` on."""
-        self.lengths[sequence] = min(self.lengths[sequence], max(length, 0))
+        """Forget positions from `length` on, or all of them where the states cannot go back."""
+        kept = min(self.lengths[sequence], max(length, 0))
+        if self.recurrent and kept < self.lengths[sequence]:
+            kept = 0
+        self.lengths[sequence] = kept
 
     def copy(self, source: int, target: int) -> None:
         """Make one slot hold what another holds."""
@@ -154,11 +198,20 @@ class Cache:
 
         Args:
             rotations: of each layer's keys, which turn back by the distance they move.
+
+        Raises:
+            UsageError: the model is recurrent.
         """
+        if self.recurrent:
+            raise UsageError(
+                "a recurrent model cannot forget part of its text: do without --context-shift, and"
+                " choose a larger --ctx, which costs it nothing"
+            )
         length = self.lengths[sequence]
         drop = max(min(drop, length - keep), 0)
         first, count = keep + drop, length - keep - drop
         for layer, rotation in zip(self.layers, rotations, strict=True):
+            assert isinstance(layer, LayerCache)
             for head in range(layer.shape.heads):
                 keys, values = layer.keys[sequence, head], layer.values[sequence, head]
                 moved = layer.k.read_k(keys, first, count)
@@ -211,6 +264,7 @@ def turned(keys: NDArray[np.float32], rotation: Rotation, distance: int) -> NDAr
     else:
         first, second = slice(0, half), slice(half, rotation.dimensions)
     result = keys.copy()
-    result[:, first] = keys[:, first] * cos - keys[:, second] * sin
-    result[:, second] = keys[:, first] * sin + keys[:, second] * cos
+    old, new = keys[:, rotation.start :], result[:, rotation.start :]
+    new[:, first] = old[:, first] * cos - old[:, second] * sin
+    new[:, second] = old[:, first] * sin + old[:, second] * cos
     return result

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from zigllm_cli.plan.mixtures import SpecialSteps
 from zigllm_cli.plan.operations import (
     Activation,
     Add,
@@ -33,7 +34,7 @@ from zigllm_cli.plan.operations import (
 )
 
 
-class Plan:
+class Plan(SpecialSteps):
     """Operations in order, and the values that they read and write.
 
     Attributes:
@@ -129,12 +130,19 @@ class Plan:
         softcap: float = 0.0,
         slopes: Vector | None = None,
         causal: bool = True,
+        sinks: Vector | None = None,
     ) -> Value:
         """Attention over what the layer's cache holds, this batch included."""
         out = Value("attention", heads * value_dim)
-        shape = (layer, heads, kv_heads, q.width // heads, value_dim)
-        rest = (scale, window, softcap, slopes, causal)
-        self.operations.append(Attention(out, "attention", q, *shape, *rest))
+        op = Attention(
+            *(out, "attention", q, layer, heads, kv_heads, q.width // heads, value_dim, scale),
+            window=window,
+            softcap=softcap,
+            slopes=slopes,
+            causal=causal,
+            sinks=sinks,
+        )
+        self.operations.append(op)
         return out
 
     def activation(self, function: str, gate: Value, up: Value | None = None) -> Value:

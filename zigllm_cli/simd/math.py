@@ -1,9 +1,11 @@
-"""Transcendental functions of sixteen floats: exponentials, sigmoid, hyperbolic tangent, GELU.
+"""Transcendental functions of sixteen floats: exponentials, sigmoid, hyperbolic tangent, GELU,
+softplus.
 
-Polynomials without tables or branches. Sources: `exp`, `exp2`
-and `tanh` use those of Cephes (Moshier: expf.c, exp2f.c, tanhf.c), `erf` those of N. Juffa's
-erff. Relative errors against float64 over the whole range, as tested: 1e-7 for the exponentials,
-2e-7 for the rest (the two GELUs: of their largest intermediate).
+Polynomials without tables or branches. Sources: `exp`, `exp2`, `tanh` and the logarithm in
+`softplus` use those of Cephes (Moshier: expf.c, exp2f.c, tanhf.c, logf.c), `erf` those of N.
+Juffa's erff.
+Relative errors against float64 over the whole range, as tested: 1e-7 for the exponentials, 2e-7
+for the rest (the two GELUs: of their largest intermediate).
 """
 
 from __future__ import annotations
@@ -190,3 +192,30 @@ def gelu(x):  # type: ignore[no-untyped-def]
 def relu(x):  # type: ignore[no-untyped-def]
     """x where positive, else 0; NaN for NaN."""
     return maximum(zero(), x)
+
+
+log_of_part = polynomial(
+    (
+        7.0376836292e-2,
+        -1.1514610310e-1,
+        1.1676998740e-1,
+        -1.2420140846e-1,
+        1.4249322787e-1,
+        -1.6668057665e-1,
+        2.0000714765e-1,
+        -2.4999993993e-1,
+        3.3333331174e-1,
+    )
+)
+sqrt_two_less_one, ln2 = fill(f32x16, 0.41421356), fill(f32x16, 0.69314718)
+
+
+@njit(forceinline=True)
+def softplus(x):  # type: ignore[no-untyped-def]
+    """log(1 + e^x), written so that nothing overflows and small results keep their digits."""
+    t = exp(zero() - absolute(x))  # 0 to 1
+    halved = greater(t, sqrt_two_less_one())
+    part = select(halved, half() * (t - one()), t)  # 1 + t, halved where large, less 1
+    square = part * part
+    log = fma(log_of_part(part) * square, part, fma(zero() - half(), square, part))
+    return maximum(x, zero()) + select(halved, log + ln2(), log)

@@ -39,6 +39,40 @@ SIZES = {
     "pad_token_id": 0,
 }
 LOCAL = ["sliding_attention", "sliding_attention", "sliding_attention", "full_attention"]
+DEEPSEEK = {
+    "num_hidden_layers": 3,
+    "num_key_value_heads": 4,
+    "head_dim": 8,
+    "kv_lora_rank": 24,
+    "qk_nope_head_dim": 16,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 12,
+    "first_k_dense_replace": 1,
+    "n_routed_experts": 8,
+    "num_experts_per_tok": 3,
+    "n_shared_experts": 2,
+    "moe_intermediate_size": 16,
+    "routed_scaling_factor": 1.0,
+    "topk_method": "greedy",
+    "rms_norm_eps": 1e-6,
+}
+UNSCALED = {"rope_type": "default", "rope_theta": 10000.0}
+GPT_OSS = {
+    "head_dim": 16,
+    "intermediate_size": 24,
+    "num_local_experts": 6,
+    "num_experts_per_tok": 2,
+    "sliding_window": 8,
+    "layer_types": ["sliding_attention", "full_attention"],
+    "tie_word_embeddings": False,
+}
+MAMBA = {
+    "intermediate_size": 64,
+    "state_size": 16,
+    "conv_kernel": 4,
+    "expand": 2,
+    "tie_word_embeddings": False,
+}
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "arcee": ("ArceeForCausalLM", {}),
     "cohere2": (
@@ -53,13 +87,57 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "command-r": ("CohereForCausalLM", {"logit_scale": 0.25}),
     "command-r-plus": ("CohereForCausalLM", {"logit_scale": 0.25, "use_qk_norm": True}),
+    "deepseek2": ("DeepseekV2ForCausalLM", {**DEEPSEEK, "q_lora_rank": 16}),
+    "deepseek2-lite": ("DeepseekV2ForCausalLM", {**DEEPSEEK, "q_lora_rank": None}),
+    "deepseek3": (
+        "DeepseekV3ForCausalLM",
+        {
+            **DEEPSEEK,
+            "q_lora_rank": 16,
+            "n_shared_experts": 1,
+            "n_group": 4,
+            "topk_group": 2,
+            "routed_scaling_factor": 2.5,
+            "norm_topk_prob": True,
+            "num_mtp_layers": 0,
+            "scoring_func": "sigmoid",
+            "rope_parameters": {
+                "rope_type": "yarn",
+                "rope_theta": 10000.0,
+                "factor": 4.0,
+                "original_max_position_embeddings": 64,
+                "mscale": 1.0,
+                "mscale_all_dim": 1.0,
+            },
+        },
+    ),
     "ernie4_5": ("Ernie4_5ForCausalLM", {"head_dim": 8}),
     "exaone4": ("Exaone4ForCausalLM", {"sliding_window": None, "layer_types": LOCAL[3:] * 2}),
     "exaone4-local": (
         "Exaone4ForCausalLM",
         {"num_hidden_layers": 4, "sliding_window": 8, "layer_types": LOCAL},
     ),
+    "falcon-mamba": (
+        "FalconMambaForCausalLM",
+        {**MAMBA, "time_step_rank": 4, "mixer_rms_eps": 1e-5},
+    ),
     "glm4": ("Glm4ForCausalLM", {"head_dim": 8}),
+    "gpt-oss": ("GptOssForCausalLM", {**GPT_OSS, "rope_parameters": UNSCALED}),
+    "gpt-oss-yarn": (
+        "GptOssForCausalLM",
+        {
+            **GPT_OSS,
+            "rope_parameters": {
+                "rope_type": "yarn",
+                "rope_theta": 10000.0,
+                "factor": 8.0,
+                "original_max_position_embeddings": 64,
+                "beta_fast": 32.0,
+                "beta_slow": 1.0,
+                "truncate": False,
+            },
+        },
+    ),
     "granite": (
         "GraniteForCausalLM",
         {
@@ -69,13 +147,49 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
             "logits_scaling": 4.0,
         },
     ),
+    "granitemoe": (
+        "GraniteMoeSharedForCausalLM",
+        {
+            "num_local_experts": 6,
+            "num_experts_per_tok": 2,
+            "intermediate_size": 24,
+            "shared_intermediate_size": 16,
+            "embedding_multiplier": 3.0,
+            "residual_multiplier": 0.5,
+            "attention_multiplier": 0.2,
+            "logits_scaling": 4.0,
+        },
+    ),
     "hunyuan-dense": ("HunYuanDenseV1ForCausalLM", {"head_dim": 8}),
+    "mamba2": (
+        "Mamba2ForCausalLM",
+        {**MAMBA, "num_heads": 8, "head_dim": 8, "n_groups": 1, "chunk_size": 16},
+    ),
     "nemotron": ("NemotronForCausalLM", {"head_dim": 8}),
     "nomic-bert": ("NomicBertModel", {"head_dim": 8, "max_position_embeddings": 2048}),
     "olmo": ("OlmoForCausalLM", {"clip_qkv": 1.0}),
     "olmo3": (
         "Olmo3ForCausalLM",
         {"num_hidden_layers": 4, "sliding_window": 8, "layer_types": LOCAL},
+    ),
+    "olmoe": (
+        "OlmoeForCausalLM",
+        {
+            "num_key_value_heads": 4,
+            "num_experts": 8,
+            "num_experts_per_tok": 3,
+            "intermediate_size": 24,
+        },
+    ),
+    "qwen3moe": (
+        "Qwen3MoeForCausalLM",
+        {
+            "head_dim": 8,
+            "num_experts": 8,
+            "num_experts_per_tok": 3,
+            "moe_intermediate_size": 24,
+            "norm_topk_prob": True,
+        },
     ),
     "seed_oss": ("SeedOssForCausalLM", {"head_dim": 8}),
     "smollm3": ("SmolLM3ForCausalLM", {"num_hidden_layers": 4}),
@@ -84,8 +198,9 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
         {"use_parallel_residual": True, "use_qkv_bias": True, "partial_rotary_factor": 0.5},
     ),
 }
-ALONE = ("command-r-plus", "exaone4-local")
-"""llama.cpp takes what makes these different from the number of layers: transformers alone."""
+ALONE = ("command-r-plus", "deepseek2-lite", "exaone4-local", "gpt-oss-yarn")
+"""Transformers alone: llama.cpp takes what makes these different from the number of layers, and it
+rounds gpt-oss's YaRN to whole pairs."""
 
 
 def make(name: str, converter: Path) -> None:
@@ -97,7 +212,9 @@ def make(name: str, converter: Path) -> None:
     torch.manual_seed(sum(map(ord, name)))
     model = kind(config).float().eval()
     with torch.no_grad():
-        for key, value in model.named_parameters():
+        kept = model.state_dict()
+        buffers = [(key, value) for key, value in model.named_buffers() if key in kept]
+        for key, value in [*model.named_parameters(), *buffers]:
             value.copy_(weights(key, value).half().float())
         tokens = torch.randint(3, VOCABULARY, (1, TOKENS))
         out = model(tokens)

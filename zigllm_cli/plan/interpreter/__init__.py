@@ -14,9 +14,12 @@ from zigllm_cli.plan.interpreter import activations as activations
 from zigllm_cli.plan.interpreter import attention as attention
 from zigllm_cli.plan.interpreter import elementwise as elementwise
 from zigllm_cli.plan.interpreter import embedding as embedding
+from zigllm_cli.plan.interpreter import experts as experts
+from zigllm_cli.plan.interpreter import heads as heads
 from zigllm_cli.plan.interpreter import norms as norms
 from zigllm_cli.plan.interpreter import observation as observation
 from zigllm_cli.plan.interpreter import products as products
+from zigllm_cli.plan.interpreter import recurrent as recurrent
 from zigllm_cli.plan.interpreter import rotary as rotary
 from zigllm_cli.plan.interpreter import selection as selection
 from zigllm_cli.plan.interpreter.interpreter import Interpreter

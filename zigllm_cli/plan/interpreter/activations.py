@@ -12,6 +12,11 @@ from zigllm_cli.plan.operations import Activation
 @run.register(Activation)
 def activation(op: Activation, at: Interpreter) -> None:
     """f(gate) * up."""
+    if op.function == "swiglu_clamped":
+        assert op.up is not None
+        gate, up = np.minimum(at.read(op.gate), 7), np.clip(at.read(op.up), -7, 7)
+        at.write(op.out, gate * _sigmoid(1.702 * gate) * (up + 1))
+        return
     y = FUNCTIONS[op.function](at.read(op.gate))
     at.write(op.out, y * at.read(op.up) if op.up else y)
 
@@ -43,5 +48,7 @@ FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "gelu_quick": lambda x: x * _sigmoid(1.702 * x),
     "relu": _relu,
     "relu_squared": lambda x: _relu(x) ** 2,
+    "sigmoid": _sigmoid,
+    "softplus": lambda x: np.logaddexp(0, x),
 }
 """By the names that a plan has for them."""

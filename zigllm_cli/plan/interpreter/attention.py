@@ -31,6 +31,10 @@ def attention(op: Attention, at: Interpreter) -> None:
     if op.window:
         hidden |= distance >= op.window
     scores = np.where(hidden, -np.inf, scores)
-    scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    scores /= scores.sum(axis=-1, keepdims=True)
+    top = scores.max(axis=-1, keepdims=True)
+    scores = np.exp(scores - top)
+    total = scores.sum(axis=-1, keepdims=True)
+    if op.sinks is not None:
+        total = total + np.exp(op.sinks.reshape(op.kv_heads, -1, 1, 1) - top)
+    scores /= total
     at.write(op.out, np.einsum("hgqk,khd->qhgd", scores, values))

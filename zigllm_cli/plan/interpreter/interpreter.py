@@ -27,6 +27,7 @@ class Interpreter:
         tokens, positions: of the run.
         values: what stands under each name.
         cache: keys [tokens, heads, dim] and values of each layer.
+        chosen: the experts of each token, [tokens, used], as routed last.
     """
 
     def __init__(self, plan: Plan, dtype: type = np.float64) -> None:
@@ -39,6 +40,7 @@ class Interpreter:
         self.positions = np.arange(len(tokens))
         self.values: dict[str, Array] = {}
         self.cache: dict[int, tuple[Array, Array]] = {}
+        self.chosen: NDArray[np.int64] = np.empty((0, 0), np.int64)
         for operation in self.plan.operations:
             run(operation, self)
         return self.values[self.plan.result.name]

@@ -17,6 +17,7 @@ def rope(op: Rope, at: Interpreter) -> None:
         first, second = slice(0, r.dimensions, 2), slice(1, r.dimensions, 2)
     else:
         first, second = slice(0, half), slice(half, r.dimensions)
-    turned = (x[..., first] + 1j * x[..., second]) * (r.magnitude * np.exp(1j * angles))
-    x[..., first], x[..., second] = turned.real, turned.imag
+    of_head = x[..., r.start :]
+    turned = (of_head[..., first] + 1j * of_head[..., second]) * (r.magnitude * np.exp(1j * angles))
+    of_head[..., first], of_head[..., second] = turned.real, turned.imag
     at.write(op.out, x)

@@ -23,9 +23,12 @@ from zigllm_cli.plan.lowering import activations as activations
 from zigllm_cli.plan.lowering import attention as attention
 from zigllm_cli.plan.lowering import elementwise as elementwise
 from zigllm_cli.plan.lowering import embedding as embedding
+from zigllm_cli.plan.lowering import experts as experts
+from zigllm_cli.plan.lowering import heads as heads
 from zigllm_cli.plan.lowering import norms as norms
 from zigllm_cli.plan.lowering import observation as observation
 from zigllm_cli.plan.lowering import products as products
+from zigllm_cli.plan.lowering import recurrent as recurrent
 from zigllm_cli.plan.lowering import rotary as rotary
 from zigllm_cli.plan.lowering import selection as selection
 from zigllm_cli.plan.lowering.call import Call, Mode

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from zigllm_cli.jit import Kernel
 from zigllm_cli.kernels.attention_layout import POSITIONS_OF_CHUNK, scratch_bytes
+from zigllm_cli.plan.cache import LayerCache
 from zigllm_cli.plan.lowering.call import MANY, Call, Mode, float_word
 from zigllm_cli.plan.lowering.dispatch import calls, reserve
 from zigllm_cli.plan.lowering.lowering import Lowering
@@ -38,6 +39,7 @@ def store_cache(op: StoreCache, lowering: Lowering, mode: Mode) -> Iterable[Call
 def _places(lowering: Lowering, layer: int) -> tuple[Place, Place]:
     """(address, bytes per sequence, bytes per head) of a layer's keys and of its values."""
     cache = lowering.cache.layers[layer]
+    assert isinstance(cache, LayerCache)
     keys, values = cache.keys, cache.values
     return (
         (address(keys), keys.strides[0], keys.strides[1]),
@@ -72,7 +74,7 @@ def attention(op: Attention, lowering: Lowering, mode: Mode) -> Iterable[Call]:
         float_word(op.softcap),
         op.window,
         lowering.vector(op.slopes),
-        0,
+        lowering.vector(op.sinks),
         lowering.state_of(op.out),
         POSITIONS_OF_CHUNK,
     )

@@ -12,7 +12,7 @@ from zigllm_cli.plan.cache import Cache
 from zigllm_cli.plan.lowering.call import Call, Mode
 from zigllm_cli.plan.lowering.dispatch import calls, reserve
 from zigllm_cli.plan.memory import PAD, Buffers, address, aligned
-from zigllm_cli.plan.operations import Value, Vector
+from zigllm_cli.plan.operations import Value
 from zigllm_cli.plan.plan import Plan
 from zigllm_cli.plan.rotation import RopeTables
 
@@ -60,7 +60,7 @@ class Lowering:
         """Where a value's first row stands."""
         return self.buffers.address(value.name)
 
-    def vector(self, vector: Vector | None) -> int:
+    def vector(self, vector: NDArray[np.generic] | None) -> int:
         """Where a vector stands, which is kept as long as this object; 0 for none."""
         if vector is None:
             return 0

@@ -25,20 +25,37 @@ FLOAT_PANELS, PANELS = 4 * PANEL_ROWS * 512, PANEL_ROWS * (STEP + 4 * 16 + 4 * 1
 @reserve.register(Product)
 def reserve_product(op: Product, lowering: Lowering) -> None:
     """Memory for rounded activations, and for the panels of each thread."""
-    weight = op.weight
-    if weight.type in FLOATS:
-        room = FLOAT_PANELS
-    else:
-        layout = LAYOUTS[weight.type]
-        steps = -(-weight.columns // STEP)
-        lowering.buffers.reserve(_records(layout), lowering.rows * steps * layout.record)
-        room = PANELS
-    room += 4 * PANEL_ROWS * lowering.rows
-    lowering.buffers.reserve("panels", lowering.threads * _rounded(room))
+    reserve_records(op.weight.type, op.weight.columns, lowering)
+    reserve_panels(op.weight.type, lowering.rows, lowering)
 
 
-def _rounded(size: int) -> int:
-    return -(-size // 4096) * 4096
+def reserve_records(kind: str, columns: int, lowering: Lowering) -> None:
+    """Memory for rows of activations as weights of a type want them: none for floats."""
+    if kind not in FLOATS:
+        size = lowering.rows * record_bytes(kind, columns)
+        lowering.buffers.reserve(records_of(LAYOUTS[kind]), size)
+
+
+def record_bytes(kind: str, columns: int) -> int:
+    """Bytes of a row's records."""
+    return -(-columns // STEP) * LAYOUTS[kind].record
+
+
+def steps_of(kind: str, columns: int) -> tuple[int, int]:
+    """How kernels count along a row: (steps, blocks of 32 behind them), or (values, 0)."""
+    return (columns, 0) if kind in FLOATS else (columns // STEP, columns % STEP // 32)
+
+
+def reserve_panels(kind: str, rows: int, lowering: Lowering) -> None:
+    """Memory of each thread for unpacked weights, and for its sums with so many rows of x."""
+    room = (FLOAT_PANELS if kind in FLOATS else PANELS) + 4 * PANEL_ROWS * rows
+    lowering.buffers.reserve("panels", lowering.threads * -(-room // 4096) * 4096)
+
+
+def panel_room(lowering: Lowering) -> tuple[int, int]:
+    """Where the panels stand, and how many bytes each thread has."""
+    size = len(lowering.buffers.block("panels")) // lowering.threads
+    return lowering.buffers.address("panels"), size // 4096 * 4096
 
 
 @calls.register(Product)
@@ -47,20 +64,16 @@ def product(op: Product, lowering: Lowering, mode: Mode) -> Iterable[Call]:
     weight = op.weight
     if weight.type in FLOATS:
         x, stride, module = lowering.address_of(op.x), 4 * op.x.width, "float_"
-        whole, behind = weight.columns, 0
     else:
         layout = LAYOUTS[weight.type]
-        yield from _quantize(op.x, layout, lowering)
-        x, module = lowering.buffers.address(_records(layout)), ""
-        stride = -(-weight.columns // STEP) * layout.record
-        whole, behind = divmod(weight.columns, STEP)
-        behind //= 32
+        yield from rounded(op.x, layout, lowering)
+        x, module = lowering.buffers.address(records_of(layout)), ""
+        stride = record_bytes(weight.type, weight.columns)
     args = [
         address(weight.data),
         weight.row_bytes,
         weight.rows,
-        whole,
-        behind,
+        *steps_of(weight.type, weight.columns),
         x,
         stride,
         lowering.address_of(op.out),
@@ -70,8 +83,7 @@ def product(op: Product, lowering: Lowering, mode: Mode) -> Iterable[Call]:
         lowering.state_of(op.out),
     ]
     if mode in (Mode.SEVERAL, Mode.MANY):
-        size = len(lowering.buffers.block("panels")) // lowering.threads
-        args += [lowering.buffers.address("panels"), size // 4096 * 4096, lowering.counter()]
+        args += [*panel_room(lowering), lowering.counter()]
         kernel = Kernel(module + "panels", (weight.type,))
     else:
         kernel = Kernel(module + "rows", (weight.type, int(mode is Mode.FEW)))
@@ -86,9 +98,9 @@ def product(op: Product, lowering: Lowering, mode: Mode) -> Iterable[Call]:
     )
 
 
-def _quantize(x: Value, layout: Layout, lowering: Lowering) -> Iterable[Call]:
+def rounded(x: Value, layout: Layout, lowering: Lowering) -> Iterable[Call]:
     """Records of x in a layout's order, unless they stand there already."""
-    name = _records(layout)
+    name = records_of(layout)
     if lowering.recorded.get(name) is x:
         return
     lowering.recorded[name] = x
@@ -101,13 +113,14 @@ def _quantize(x: Value, layout: Layout, lowering: Lowering) -> Iterable[Call]:
         x.width,
         lowering.state_of(x),
     )
-    yield Call(Kernel("activations", (_representative(layout),)), args, "quantize")
+    yield Call(Kernel("activations", (representative(layout),)), args, "quantize")
 
 
-def _representative(layout: Layout) -> str:
+def representative(layout: Layout) -> str:
     """The first type with this layout: types with equal ones share the activations' kernel."""
     return next(name for name, other in LAYOUTS.items() if other == layout)
 
 
-def _records(layout: Layout) -> str:
-    return f"records {_representative(layout)}"
+def records_of(layout: Layout) -> str:
+    """The buffer of a layout's records."""
+    return f"records {representative(layout)}"

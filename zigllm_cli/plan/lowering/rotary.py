@@ -15,7 +15,7 @@ from zigllm_cli.plan.operations import Rope
 def rope(op: Rope, lowering: Lowering, mode: Mode) -> Iterable[Call]:
     """One call."""
     args = (
-        lowering.address_of(op.out),
+        lowering.address_of(op.out) + 4 * op.rotation.start,
         4 * op.out.width,
         op.heads,
         op.head_dim,

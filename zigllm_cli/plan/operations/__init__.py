@@ -10,9 +10,18 @@ from zigllm_cli.plan.operations.attention import Attention, StoreCache
 from zigllm_cli.plan.operations.base import Operation, Value, Vector, Weight
 from zigllm_cli.plan.operations.elementwise import Add, AddRow, Clamp, Scale, SoftCap
 from zigllm_cli.plan.operations.embedding import Embed
+from zigllm_cli.plan.operations.experts import (
+    ExpertProduct,
+    Route,
+    Routing,
+    Stack,
+    WeightedSum,
+)
+from zigllm_cli.plan.operations.heads import HeadProduct, Join, Slice
 from zigllm_cli.plan.operations.norms import LayerNorm, RmsNorm
 from zigllm_cli.plan.operations.observation import SumSquares
 from zigllm_cli.plan.operations.products import Product
+from zigllm_cli.plan.operations.recurrent import SelectiveScan, ShortConvolution
 from zigllm_cli.plan.operations.rotary import Rope, Rotation
 from zigllm_cli.plan.operations.selection import Select
 
@@ -23,18 +32,28 @@ __all__ = [
     "Attention",
     "Clamp",
     "Embed",
+    "ExpertProduct",
+    "HeadProduct",
+    "Join",
     "LayerNorm",
     "Operation",
     "Product",
     "RmsNorm",
     "Rope",
     "Rotation",
+    "Route",
+    "Routing",
     "Scale",
     "Select",
+    "SelectiveScan",
+    "ShortConvolution",
+    "Slice",
     "SoftCap",
+    "Stack",
     "StoreCache",
     "SumSquares",
     "Value",
     "Vector",
     "Weight",
+    "WeightedSum",
 ]

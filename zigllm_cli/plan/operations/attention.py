@@ -33,6 +33,7 @@ class Attention(Operation):
         softcap: cap * tanh(score / cap) where not 0.
         slopes: [heads], by which scores fall with each position of distance (ALiBi).
         causal: whether a token sees only those before it and itself.
+        sinks: of each head one more score, without a value.
     """
 
     q: Value
@@ -46,3 +47,4 @@ class Attention(Operation):
     softcap: float = 0.0
     slopes: Vector | None = None
     causal: bool = True
+    sinks: Vector | None = None

@@ -13,15 +13,17 @@ class Rotation:
 
     Attributes:
         pairing: "norm" (2i, 2i+1) or "neox" (i, i + dimensions/2).
-        dimensions: of each head, from the first on; the rest is not rotated.
+        dimensions: of each head that are rotated; the rest is not.
         frequencies: float64 [dimensions / 2], radians per position, every scaling included.
         magnitude: factor of the cosines and sines (YaRN, longrope).
+        start: the first rotated dimension.
     """
 
     pairing: str
     dimensions: int
     frequencies: tuple[float, ...]
     magnitude: float = 1.0
+    start: int = 0
 
 
 @dataclass(frozen=True, eq=False)

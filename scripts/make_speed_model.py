@@ -1,0 +1,142 @@
+"""Write a GGUF of random weights in the shape of a family, to measure speed with.
+
+    python scripts/make_speed_model.py mixtral OUT.gguf [--type F16|Q8_0|Q4_0]
+
+Its text is noise; its speed and memory are those of a trained model of the shape. Matrices are of
+the type asked for, vectors and what llama.cpp never quantises stay F32. Needs numpy and gguf.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+import gguf
+import numpy as np
+
+Shape = tuple[int, ...]
+Tensors = Iterator[tuple[str, Shape]]
+VOCABULARY = 32000
+
+
+def mixtral() -> tuple[str, dict[str, Any], Tensors]:
+    """0.6 B: 4 experts, 2 of them used."""
+    blocks, width, ff, heads, kv_heads, experts = 16, 1024, 2816, 16, 4, 4
+    keys = {
+        "block_count": blocks,
+        "embedding_length": width,
+        "feed_forward_length": ff,
+        "attention.head_count": heads,
+        "attention.head_count_kv": kv_heads,
+        "attention.layer_norm_rms_epsilon": 1e-5,
+        "rope.dimension_count": width // heads,
+        "expert_count": experts,
+        "expert_used_count": 2,
+    }
+
+    def tensors() -> Tensors:
+        kv = width // heads * kv_heads
+        for i in range(blocks):
+            yield f"blk.{i}.attn_norm.weight", (width,)
+            yield f"blk.{i}.attn_q.weight", (width, width)
+            yield f"blk.{i}.attn_k.weight", (kv, width)
+            yield f"blk.{i}.attn_v.weight", (kv, width)
+            yield f"blk.{i}.attn_output.weight", (width, width)
+            yield f"blk.{i}.ffn_norm.weight", (width,)
+            yield f"blk.{i}.ffn_gate_inp.weight", (experts, width)
+            yield f"blk.{i}.ffn_gate_exps.weight", (experts, ff, width)
+            yield f"blk.{i}.ffn_up_exps.weight", (experts, ff, width)
+            yield f"blk.{i}.ffn_down_exps.weight", (experts, width, ff)
+
+    return "llama", with_width(keys, width), with_ends(width, tensors())
+
+
+def mamba() -> tuple[str, dict[str, Any], Tensors]:
+    """0.7 B: the shape of mamba-790m."""
+    blocks, width, states, taps = 44, 1536, 16, 4
+    inner, rank = 2 * width, width // 16
+    keys = {
+        "block_count": blocks,
+        "embedding_length": width,
+        "feed_forward_length": 0,
+        "attention.head_count": 0,
+        "attention.layer_norm_rms_epsilon": 1e-5,
+        "ssm.conv_kernel": taps,
+        "ssm.inner_size": inner,
+        "ssm.state_size": states,
+        "ssm.time_step_rank": rank,
+    }
+
+    def tensors() -> Tensors:
+        for i in range(blocks):
+            yield f"blk.{i}.attn_norm.weight", (width,)
+            yield f"blk.{i}.ssm_in.weight", (2 * inner, width)
+            yield f"blk.{i}.ssm_conv1d.weight", (inner, taps)
+            yield f"blk.{i}.ssm_conv1d.bias", (inner,)
+            yield f"blk.{i}.ssm_x.weight", (rank + 2 * states, inner)
+            yield f"blk.{i}.ssm_dt.weight", (inner, rank)
+            yield f"blk.{i}.ssm_dt.bias", (inner,)
+            yield f"blk.{i}.ssm_a", (inner, states)
+            yield f"blk.{i}.ssm_d", (inner,)
+            yield f"blk.{i}.ssm_out.weight", (width, inner)
+
+    return "mamba", with_width(keys, width), with_ends(width, tensors())
+
+
+SHAPES = {"mamba": mamba, "mixtral": mixtral}
+FLOAT = ("ffn_gate_inp", "conv1d", "ssm_a")
+"""Matrices that are not quantised."""
+
+
+def with_width(keys: dict[str, Any], width: int) -> dict[str, Any]:
+    """With the sizes that all have."""
+    return {"context_length": 4096, "vocab_size": VOCABULARY, **keys, "embedding_length": width}
+
+
+def with_ends(width: int, blocks: Tensors) -> Tensors:
+    """With what is before and behind the blocks."""
+    yield "token_embd.weight", (VOCABULARY, width)
+    yield "output_norm.weight", (width,)
+    yield "output.weight", (VOCABULARY, width)
+    yield from blocks
+
+
+def values_of(name: str, shape: Shape, rng: np.random.Generator) -> np.ndarray:
+    """Of a size that keeps activations near 1, and states from growing."""
+    if name.endswith("ssm_a"):
+        return -np.tile(np.arange(1, shape[1] + 1, dtype=np.float32), (shape[0], 1))
+    if len(shape) == 1:
+        return np.full(shape, -4.0 if name.endswith("dt.bias") else 1.0, np.float32)
+    scale = np.float32(1.0 if name == "token_embd.weight" else shape[-1] ** -0.5)
+    return rng.standard_normal(shape, dtype=np.float32) * scale
+
+
+def main() -> None:
+    """Write the file."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("shape", choices=SHAPES)
+    parser.add_argument("out")
+    parser.add_argument("--type", default="Q8_0", choices=["F16", "Q8_0", "Q4_0"])
+    options = parser.parse_args()
+    architecture, keys, tensors = SHAPES[options.shape]()
+    kind, rng = gguf.GGMLQuantizationType[options.type], np.random.default_rng(0)
+    writer = gguf.GGUFWriter(options.out, architecture)
+    writer.add_tokenizer_model("none")
+    for key, value in keys.items():
+        add = writer.add_float32 if isinstance(value, float) else writer.add_uint32
+        add(f"{architecture}.{key}", value)
+    for name, shape in tensors:
+        values = values_of(name, shape, rng)
+        if len(shape) == 1 or any(part in name for part in FLOAT):
+            writer.add_tensor(name, values)
+        else:
+            writer.add_tensor(name, gguf.quantize(values, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+if __name__ == "__main__":
+    main()
