@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from zigllm_cli.errors import InputError, UsageError
 from zigllm_cli.evaluate.steps import groups, steps
 from zigllm_cli.evaluate.windows import Window, Windowing, shard_of
+from zigllm_cli.plan.lowering import Mode
 
 BOS = 999_999
 
@@ -123,5 +124,6 @@ def test_steps_score_each_target_once(length: int, batch: int, kind: str, count:
             targets += step.targets
         assert targets == [target for window in group for target in window.targets]
         if len(group) > 1:
-            assert all(min(len(w.tokens), len(w.targets)) >= 16 for w in group)
+            counts = [count for w in group for count in (len(w.tokens), len(w.targets))]
+            assert {Mode.of(count) for count in counts} == {Mode.MANY}
     assert seen == windows

@@ -23,6 +23,8 @@ def draw(kind: str, tasks: Sequence[Task], count: int | None) -> list[Task]:
     Hellaswag's tasks are drawn even if all are wanted, so that the running score settles early.
     """
     wanted = len(tasks) if count is None else min(count, len(tasks))
+    if kind == "winogrande" and wanted < len(tasks):
+        tasks = tasks[:-1]  # llama-perplexity never sees the last row of such a file
     if kind == "hellaswag":
         return [tasks[i] for i in _one_by_one(len(tasks), wanted)]
     if wanted == len(tasks):

@@ -83,7 +83,11 @@ def _hellaswag(text: str, name: str) -> list[Choice]:
 
 def _winogrande(text: str, name: str) -> list[Choice]:
     tasks = []
-    for number, row in enumerate(csv.reader(StringIO(text)), 1):
+    try:
+        rows = list(csv.reader(StringIO(text, newline=None)))
+    except csv.Error as error:
+        raise InputError(f"{name} is no CSV: {error}") from None
+    for number, row in enumerate(rows, 1):
         if not row:
             continue
         if len(row) != 5 or "_" not in row[1] or row[4].strip() not in ("1", "2"):
