@@ -140,7 +140,7 @@ def test_choices(zigllm: Zigllm, tmp_path: Path) -> None:
     ("words", "code", "sentence"),
     [
         (["missing.txt"], 3, "cannot read missing.txt"),
-        (["TEXT", "-c", "4096"], 3, "need 8192"),
+        (["TEXT", "-c", "16384"], 3, "need 32768"),
         (["TEXT", "--stride", "9", "--window", "3"], 2, "--stride and --window exclude"),
         (["TEXT", "--overlap", "9"], 2, "--overlap is for --window"),
         (["TEXT", "--kl-divergence"], 2, "name it with --base"),
