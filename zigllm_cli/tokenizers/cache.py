@@ -40,6 +40,10 @@ class WordCache(dict[str, bytes]):
         """The ids of all words, one after the other."""
         return memoryview(self.packed(words)).cast("i").tolist()
 
+    def encode_lists(self, lists: Iterable[Iterable[str]]) -> list[int]:
+        """The ids of the words of all lists; each list may be gone before the next is made."""
+        return memoryview(b"".join(map(self.packed, lists))).cast("i").tolist()
+
     def packed(self, words: Iterable[str]) -> bytes:
         """The same, packed."""
         return b"".join(map(self.__getitem__, words))

@@ -9,6 +9,7 @@ one [UNK]. Tokens whose text is not UTF-8 are only found where the text is broke
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cached_property
 from string import punctuation
 
@@ -39,6 +40,10 @@ CHINESE = re.compile(
 """Characters that are words of their own: BERT's ranges, without the 256 that tokenizers forgot."""
 
 
+SOME = 8192
+"""Characters whose words are made at a time: they are looked up while they stand in the processor's
+cache (1 MB of English in 50 ms, all words at once in 59)."""
+
 SHORT_WORD = 30
 """Characters up to which trying every length is faster (1 to 1.9 us for a word of 7)."""
 
@@ -57,11 +62,11 @@ class WordPieceTokenizer(Tokenizer):
 
     def encode_text(self, text: str, *, after_special: bool) -> list[int]:
         """Ids of a piece of text; see `Tokenizer.encode_text`."""
-        return self._words.encode_all(self._chunks(text))
+        return self._words.encode_lists(self._chunks(text))
 
     def explain_text(self, text: str, *, after_special: bool) -> list[Explanation]:
         """One entry per stretch of text without blanks."""
-        encode = self._words.encode_all
+        encode = self._words.encode_lists
         return [Explanation(part, encode(self._chunks(part))) for part in _joined(text).split()]
 
     @property
@@ -93,14 +98,19 @@ class WordPieceTokenizer(Tokenizer):
                 words[word] = pack_one(token)
         return words
 
-    def _chunks(self, text: str) -> list[str]:
-        """Stretches of text without blanks, with fewer spellings to remember."""
+    def _chunks(self, text: str) -> Iterator[list[str]]:
+        """Stretches of text without blanks, with fewer spellings to remember; some at a time."""
         text = self._lower_ascii(repaired(_joined(text)))
         if text.isascii():  # then marks are cut off in 0.01 s per MB, beyond ASCII in 0.03
             for mark in punctuation:
                 if mark in text:
                     text = text.replace(mark, f" {mark} ")
-        return text.split()
+        start, size = 0, len(text)
+        while start < size:
+            stop = text.find(" ", start + SOME)
+            stop = size if stop < 0 else stop
+            yield text[start:stop].split()
+            start = stop
 
     def _lower_ascii(self, text: str) -> str:
         if not self._lowercase:
