@@ -75,6 +75,8 @@ def advise(
         if kind.name in SPECIAL or not kind.default.is_quantized:
             continue
         noise, nbytes = noise_of_mix(file, kind, wishes, importance, noises)
+        if not nbytes:
+            continue
         memory = nbytes + cache
         fits = available is None or memory < available
         found.append(Advice(kind.name, nbytes, 8 * nbytes / values, memory, noise, fits))

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zigllm_cli.errors import UsageError
+from zigllm_cli.errors import UnsupportedError, UsageError
 from zigllm_cli.gguf import GGUFFile, Tensor
 from zigllm_cli.gguf.types import TensorType, tensor_type
 from zigllm_cli.jit import Kernel, compile_missing
@@ -327,7 +327,10 @@ def noise_of_mix(
     noises: Noises,
 ) -> tuple[float | None, int]:
     """(mean noise or None where it is not known, bytes of tensors) of a fixed mix."""
-    rows = decide(file, kind, wishes, has_importance=importance is not None).rows
+    try:
+        rows = decide(file, kind, wishes, has_importance=importance is not None).rows
+    except UnsupportedError:  # rows that this type cannot have
+        return None, 0
     nbytes = sum(row.nbytes for row in rows)
     known = [row for row in rows if row.name in noises]
     total = 0.0
