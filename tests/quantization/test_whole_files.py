@@ -92,14 +92,12 @@ def test_the_users_exceptions(kit: Path) -> None:
     file = open_gguf(kit / "models" / "llama-k256" / "model-f32.gguf")
     wishes = Wishes(
         tensor_types=(parse_tensor_type("FFN_DOWN=q8_0"), parse_tensor_type(r"blk\.0\.attn_.=f16")),
-        leave_output_tensor=True,
         token_embedding_type=file_type("Q8_0").default,
     )
     types = {row.name: row.type.name for row in decide(file, file_type("Q4_K_M"), wishes).rows}
     assert types["blk.0.ffn_down.weight"] == "Q8_0"
     assert types["blk.0.attn_q.weight"] == "F16"
     assert types["blk.0.ffn_up.weight"] == "Q4_K"
-    assert types["output.weight"] == "F32"
     assert types["token_embd.weight"] == "Q8_0"
     pure = decide(file, file_type("Q4_K_M"), Wishes(pure=True)).rows
     assert {row.type.name for row in pure} == {"F32", "Q4_K"}
