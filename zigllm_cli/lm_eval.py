@@ -9,6 +9,7 @@ one import. Everything behind its name is the harness's own: see `--help`.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 
 
@@ -22,9 +23,7 @@ def main() -> None:
         sys.exit(2)
     from lm_eval.__main__ import cli_evaluate
 
-    import zigllm_cli.evaluate.harness as harness
-
-    assert harness.ZigllmLM
+    import_module("zigllm_cli.evaluate.harness")  # registers the model
     cli_evaluate()
 
 

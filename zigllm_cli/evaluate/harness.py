@@ -38,7 +38,7 @@ MAX_GENERATED = 256
 
 
 @register_model("zigllm")
-class ZigllmLM(TemplateLM):
+class ZigllmLM(TemplateLM):  # type: ignore[misc, unused-ignore]
     """A GGUF model for lm-eval.
 
     Args:
@@ -153,7 +153,7 @@ class ZigllmLM(TemplateLM):
 
         vocabulary = self.model.tokenizer.vocabulary
         choice = choose(None, self.model.file.metadata, vocabulary.ids)
-        texts = {
+        texts: dict[str, Any] = {
             f"{name}_token": vocabulary.tokens[vocabulary.special[name]]
             for name in ("bos", "eos")
             if name in vocabulary.special
