@@ -9,7 +9,7 @@ the type asked for, vectors and what llama.cpp never quantises stay F32. Needs n
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gguf
@@ -18,6 +18,117 @@ import numpy as np
 Shape = tuple[int, ...]
 Tensors = Iterator[tuple[str, Shape]]
 VOCABULARY = 32000
+
+
+def dense(
+    architecture: str,
+    sizes: tuple[int, int, int, int, int, int],
+    tensors_of: Callable[..., Iterator[tuple[str, Shape]]],
+    **more: Any,
+) -> tuple[str, dict[str, Any], Tensors]:
+    """Layers, width, feed-forward, heads, heads of keys, head dim; and what stands in a block."""
+    blocks, width, ff, heads, kv_heads, dim = sizes
+    keys = {
+        "block_count": blocks,
+        "feed_forward_length": ff,
+        "attention.head_count": heads,
+        "attention.head_count_kv": kv_heads,
+        **more,
+    }
+
+    def tensors() -> Tensors:
+        if "attention.layer_norm_epsilon" in more:
+            yield "output_norm.bias", (width,)
+        for i in range(blocks):
+            for name, shape in tensors_of(width, ff, heads * dim, kv_heads * dim):
+                yield f"blk.{i}.{name}", shape
+
+    return architecture, with_width(keys, width), with_ends(width, tensors())
+
+
+def qwen2() -> tuple[str, dict[str, Any], Tensors]:
+    """0.4 B: the shape of Qwen 2 0.5B, with a smaller vocabulary."""
+
+    def block(width: int, ff: int, q: int, kv: int) -> Iterator[tuple[str, Shape]]:
+        yield "attn_norm.weight", (width,)
+        for name, rows in (("q", q), ("k", kv), ("v", kv)):
+            yield f"attn_{name}.weight", (rows, width)
+            yield f"attn_{name}.bias", (rows,)
+        yield "attn_output.weight", (width, q)
+        yield "ffn_norm.weight", (width,)
+        yield "ffn_gate.weight", (ff, width)
+        yield "ffn_up.weight", (ff, width)
+        yield "ffn_down.weight", (width, ff)
+
+    sizes = (24, 896, 4864, 14, 2, 64)
+    return dense("qwen2", sizes, block, **{"attention.layer_norm_rms_epsilon": 1e-6})
+
+
+def gemma2() -> tuple[str, dict[str, Any], Tensors]:
+    """0.6 B: a quarter of Gemma 2 2B."""
+
+    def block(width: int, ff: int, q: int, kv: int) -> Iterator[tuple[str, Shape]]:
+        for name in ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"):
+            yield f"{name}.weight", (width,)
+        for name, rows in (("q", q), ("k", kv), ("v", kv)):
+            yield f"attn_{name}.weight", (rows, width)
+        yield "attn_output.weight", (width, q)
+        yield "ffn_gate.weight", (ff, width)
+        yield "ffn_up.weight", (ff, width)
+        yield "ffn_down.weight", (width, ff)
+
+    sizes = (18, 1536, 5120, 8, 4, 256)
+    more = {
+        "attention.layer_norm_rms_epsilon": 1e-6,
+        "attention.key_length": 256,
+        "attention.value_length": 256,
+        "attention.sliding_window": 4096,
+        "attn_logit_softcapping": 50.0,
+        "final_logit_softcapping": 30.0,
+    }
+    return dense("gemma2", sizes, block, **more)
+
+
+def phi3() -> tuple[str, dict[str, Any], Tensors]:
+    """0.6 B: a sixth of Phi 3 mini."""
+
+    def block(width: int, ff: int, q: int, kv: int) -> Iterator[tuple[str, Shape]]:
+        yield "attn_norm.weight", (width,)
+        yield "attn_qkv.weight", (q + 2 * kv, width)
+        yield "attn_output.weight", (width, q)
+        yield "ffn_norm.weight", (width,)
+        yield "ffn_up.weight", (2 * ff, width)
+        yield "ffn_down.weight", (width, ff)
+
+    sizes = (18, 1536, 4096, 16, 16, 96)
+    more = {"attention.layer_norm_rms_epsilon": 1e-5, "rope.dimension_count": 96}
+    return dense("phi3", sizes, block, **more)
+
+
+def gptneox() -> tuple[str, dict[str, Any], Tensors]:
+    """0.4 B: the shape of Pythia 410M, with a smaller vocabulary."""
+
+    def block(width: int, ff: int, q: int, kv: int) -> Iterator[tuple[str, Shape]]:
+        for name in ("attn_norm", "ffn_norm"):
+            yield f"{name}.weight", (width,)
+            yield f"{name}.bias", (width,)
+        matrices = {
+            "attn_qkv": (q + 2 * kv, width),
+            "attn_output": (width, q),
+            "ffn_up": (ff, width),
+            "ffn_down": (width, ff),
+        }
+        for name, shape in matrices.items():
+            yield f"{name}.weight", shape
+            yield f"{name}.bias", shape[:1]
+
+    sizes = (24, 1024, 4096, 16, 16, 64)
+    more = {
+        "attention.layer_norm_epsilon": 1e-5,
+        "rope.dimension_count": 16,
+        "use_parallel_residual": True,
+    }
+    return dense("gptneox", sizes, block, **more)
 
 
 def mixtral() -> tuple[str, dict[str, Any], Tensors]:
@@ -84,7 +195,14 @@ def mamba() -> tuple[str, dict[str, Any], Tensors]:
     return "mamba", with_width(keys, width), with_ends(width, tensors())
 
 
-SHAPES = {"mamba": mamba, "mixtral": mixtral}
+SHAPES = {
+    "gemma2": gemma2,
+    "gptneox": gptneox,
+    "mamba": mamba,
+    "mixtral": mixtral,
+    "phi3": phi3,
+    "qwen2": qwen2,
+}
 FLOAT = ("ffn_gate_inp", "conv1d", "ssm_a")
 """Matrices that are not quantised."""
 
@@ -107,7 +225,8 @@ def values_of(name: str, shape: Shape, rng: np.random.Generator) -> np.ndarray:
     if name.endswith("ssm_a"):
         return -np.tile(np.arange(1, shape[1] + 1, dtype=np.float32), (shape[0], 1))
     if len(shape) == 1:
-        return np.full(shape, -4.0 if name.endswith("dt.bias") else 1.0, np.float32)
+        fill = -4.0 if name.endswith("dt.bias") else 0.0 if name.endswith("bias") else 1.0
+        return np.full(shape, fill, np.float32)
     scale = np.float32(1.0 if name == "token_embd.weight" else shape[-1] ** -0.5)
     return rng.standard_normal(shape, dtype=np.float32) * scale
 
@@ -124,8 +243,8 @@ def main() -> None:
     writer = gguf.GGUFWriter(options.out, architecture)
     writer.add_tokenizer_model("none")
     for key, value in keys.items():
-        add = writer.add_float32 if isinstance(value, float) else writer.add_uint32
-        add(f"{architecture}.{key}", value)
+        adders = {bool: writer.add_bool, float: writer.add_float32, int: writer.add_uint32}
+        adders[type(value)](f"{architecture}.{key}", value)
     for name, shape in tensors:
         values = values_of(name, shape, rng)
         if len(shape) == 1 or any(part in name for part in FLOAT):

@@ -142,7 +142,7 @@ def cases() -> Iterator[Sampling]:
     yield Sampling(typical=0.9, xtc_probability=1, xtc_threshold=0.05, repeat_penalty=1.1, top_k=90)
 
 
-@pytest.mark.parametrize("settings", list(cases()), ids=lambda s: str(hash(str(s)) % 10000))
+@pytest.mark.parametrize("settings", list(cases()))
 @pytest.mark.parametrize("size", [11, 512, 6000])
 def test_same_distribution(settings: Sampling, size: int) -> None:
     rng = np.random.default_rng(size)
