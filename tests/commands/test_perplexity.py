@@ -154,7 +154,7 @@ def test_choices(zigllm: Zigllm, tmp_path: Path) -> None:
         (["TEXT", "--base", "TEXT"], 3, "TEXT"),
         (["TEXT", "--chunks", "0"], 2, "--chunks 0"),
         (["TEXT", "--save-logits", "a", "--stride", "3"], 2, "exclude each other"),
-        (["--hellaswag", "TEXT"], 3, "no multiple of 6"),
+        (["--hellaswag", "TEXT"], 3, "is no number from 0 to 3"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -51,7 +51,10 @@ def test_slots_are_kept_busy(fake) -> None:
     """Six texts of 10 tokens on three slots take two rounds of 9 steps, prompts apart."""
     runner = fake(sequences=3)
     chains = [Sampling(seed=seed).chain() for seed in range(6)]
-    texts = [Continuation(MODEL.tokenizer, chain, [5] * 4, max_tokens=10) for chain in chains]
+    texts = [
+        Continuation(MODEL.tokenizer, chain, [5 + i] * 4, max_tokens=10)  # no prompt twice
+        for i, chain in enumerate(chains)
+    ]
     batching = Batching(runner)
     assert list(batching.run(texts)) == texts
     if all(len(text.ids) == 10 for text in texts):
@@ -60,10 +63,20 @@ def test_slots_are_kept_busy(fake) -> None:
     assert batching.timings.decode_tokens == sum(len(text.ids) - 1 for text in texts)
 
 
+def test_the_same_prompt_is_evaluated_once(fake) -> None:
+    runner = fake(sequences=3)
+    chains = [Sampling(seed=seed).chain() for seed in range(3)]
+    texts = [Continuation(MODEL.tokenizer, chain, [5] * 4, max_tokens=2) for chain in chains]
+    list(Batching(runner).run(texts))
+    assert runner.steps[0] == 4
+    assert sum(runner.steps) == 4 + sum(len(text.ids) - 1 for text in texts)
+
+
 def test_results_come_as_soon_as_their_turn_is_there(fake) -> None:
     def texts():
         for limit in (1, 3, 30):
-            yield Continuation(MODEL.tokenizer, Sampling(seed=1).chain(), [5], max_tokens=limit)
+            chain = Sampling(seed=1).chain()
+            yield Continuation(MODEL.tokenizer, chain, [5 + limit], max_tokens=limit)
         raise AssertionError("asked for more prompts than there are slots")
 
     runner = fake(sequences=3)

@@ -57,7 +57,7 @@ def exact() -> Model:
     "windowing",
     [
         Windowing.chunks(64),
-        Windowing.chunks(10),
+        Windowing.chunks(8),
         Windowing.strided(50, 20),
         Windowing.sliding(40, 9),
     ],

@@ -2,10 +2,9 @@
 
 Sequences that decode are evaluated together, so that the weights are read once for all of them;
 as soon as one is over, the next prompt takes its slot. A prompt that another sequence has too is
-copied from there. A prompt is evaluated by itself, in the
-same pieces as if it were alone, and not mixed into the others' step: so each text is exactly
-that of its single run. The price is one more reading of the weights for a short prompt; a long
-one is bound by arithmetic anyway.
+copied from there. A prompt is evaluated by itself, in the same pieces as if it were alone, and not
+mixed into the others' step: so each text is exactly that of its single run. The price is one more
+reading of the weights for a short prompt; a long one is bound by arithmetic anyway.
 """
 
 from __future__ import annotations
