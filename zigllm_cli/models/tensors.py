@@ -50,7 +50,7 @@ class Tensors:
         if name not in self.file.tensors:
             raise InputError(f"tensor {name} is missing")
         tensor = self.file.tensors[name]
-        if tensor.shape != shape:
+        if _without_ones(tensor.shape) != _without_ones(shape):
             wanted = " x ".join(map(str, shape))
             given = " x ".join(map(str, tensor.shape))
             raise InputError(f"tensor {name} has shape {given}: the metadata asks for {wanted}")
@@ -64,9 +64,8 @@ class Tensors:
         return Weight(name, tensor.type.name, rows, columns, data)
 
     def row(self, name: str, length: int) -> Weight:
-        """A vector as a matrix of one row; files have it with one dimension or two."""
-        given = self.file.tensors[name].shape if self.has(name) else ()
-        tensor = self._tensor(name, (length, 1) if len(given) == 2 else (length,))
+        """A vector as a matrix of one row."""
+        tensor = self._tensor(name, (length,))
         self._check_type(tensor)
         return Weight(name, tensor.type.name, 1, length, tensor.numpy().reshape(1, -1))
 
@@ -105,6 +104,13 @@ class Tensors:
     def optional_vector(self, name: str, *shape: int) -> Vector | None:
         """A vector, or None where the file has none of this name."""
         return self.vector(name, *shape) if self.has(name) else None
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape as llama.cpp writes it anew: without dimensions of 1 at its end."""
+    while len(shape) > 1 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
 
 
 def _floats(tensor: Tensor, length: int) -> NDArray[np.float32]:
