@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from socket import create_connection
 from threading import get_ident
 from typing import Any, Generic, TypeVar
 
@@ -134,8 +135,9 @@ def _connect(ray: Any, cluster: Cluster) -> list[float]:
     else:
         options["address"] = cluster.address
     try:
+        _knock(cluster.address)
         ray.init(**options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"no Ray cluster at {cluster.address!r}: {reason}") from None
     return [
@@ -143,6 +145,13 @@ def _connect(ray: Any, cluster: Cluster) -> list[float]:
         for node in ray.nodes()
         if node["Alive"] and node["Resources"].get("CPU")
     ]
+
+
+def _knock(address: str) -> None:
+    """Whether anything listens there: Ray itself would try for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon:
+        create_connection((host, int(port)), timeout=10).close()
 
 
 class _Spread:
