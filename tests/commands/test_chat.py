@@ -1,4 +1,4 @@
-"""`zigllm chat` as a process: the prompt it would send, and what it refuses."""
+"""`zigllm chat` as a process: a turn through a pipe, the prompt it would send, what it refuses."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pytest
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
+TALK = ("chat", "-m", "builtin", "-n", "8", "--seed", "1")
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -18,6 +20,48 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_a_pipe_is_one_turn(zigllm: Run, home: Path) -> None:
+    (home / "note.txt").write_text("a note\n")
+    done = zigllm(*TALK, "--stats", "-f", "note.txt", input="hear me\n")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    assert "\x1b" not in done.stdout
+    assert "known from before" in done.stderr
+    again = zigllm(*TALK, "--no-save", "-f", "note.txt", input="hear me\n")
+    assert again.stdout == done.stdout
+
+    listed = json.loads(zigllm("sessions", "ls", "--json").stdout)["sessions"]
+    assert [entry["messages"] for entry in listed] == [2]
+    name = listed[0]["id"]
+    exported = json.loads(zigllm("sessions", "export", name, "--json").stdout)["messages"]
+    assert exported[0] == {"role": "user", "content": "note.txt:\n```\na note\n```\n\nhear me"}
+    assert exported[1]["content"].strip() == done.stdout.strip()
+
+    done = zigllm(*TALK, "--resume", name[:8], input="and now")
+    assert done.returncode == 0, done.stderr
+    done = zigllm("sessions")
+    assert done.stdout.splitlines()[1].split()[:3] == [name, "4", "builtin"]
+    assert "## You\n\nand now" in zigllm("sessions", "show", name).stdout
+    done = zigllm("sessions", "export", name, "-o", "talk.md")
+    assert (home / "talk.md").read_text().count("## Model") == 2
+    assert zigllm("sessions", "rm", name).returncode == 0
+    assert zigllm("sessions", "rm", name).returncode == 2
+    assert "no conversations are kept yet" in zigllm("sessions").stderr
+
+
+def test_the_engines_memory_is_kept(zigllm: Run) -> None:
+    done = zigllm(*TALK, "--keep-kv", input="Before we proceed any further, hear me speak.")
+    assert done.returncode == 0, done.stderr
+    saved = json.loads(zigllm("sessions", "ls", "--json").stdout)["sessions"][0]
+    assert saved["kv_bytes"] > 1000
+    done = zigllm(*TALK, "-C", "--keep-kv", "--stats", input="And?")
+    assert "tokens are known from" in done.stderr
+    assert " 0 known from before" not in done.stderr
+    done = zigllm(*TALK, "-C", "--kv-type", "q8_0", input="And?")
+    assert done.returncode == 0
+    assert "the kept state is not used" in done.stderr
 
 
 def test_render(zigllm: Run, home: Path) -> None:
