@@ -5,9 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
+from inspect import cleandoc
 from pathlib import Path
 
 import pytest
+import typer.main
 
 import zigllm_cli
 from zigllm_cli import app, errors
@@ -102,3 +105,11 @@ def test_spellings_of_llama_cpp_are_understood() -> None:
 def test_completion_script_is_printed(zigllm: Run) -> None:
     done = zigllm("--show-completion", "bash")
     assert "zigllm" in done.stdout
+
+
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_the_list_says_what_the_command_says(name: str) -> None:
+    function = getattr(import_module(f"zigllm_cli.commands.{name}"), name)
+    command = typer.main.get_command(function) if isinstance(function, typer.Typer) else None
+    text = command.help if command else cleandoc(function.__doc__)
+    assert app.COMMANDS[name] == " ".join(text.split("\n\n")[0].split())
