@@ -15,6 +15,7 @@ from zigllm_cli.chat.prompting import Prompter
 from zigllm_cli.chat.thinking import SAY, TAGS, THINK, Part, Reader, opened_by
 from zigllm_cli.engine.generation import STOP, Timings
 from zigllm_cli.engine.session import Session
+from zigllm_cli.errors import ZigllmError
 from zigllm_cli.templates import Rendered
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ class Talk:
         answered = [*self.conversation.messages, {"role": ASSISTANT, "content": said}]
         try:
             text = self.prompter.render(answered, answer=False).text
-        except Exception:
+        except ZigllmError:  # it has no place for this text
             return False
         return text.startswith(rendered.text + said)
 
