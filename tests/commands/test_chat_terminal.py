@@ -83,8 +83,8 @@ class Terminal:
 Open = Callable[..., Terminal]
 
 READY = f"Ctrl-D leaves.*{METER}"
-ANSWERS = "\r\r\n.{20}"
-"""The line that was typed is left behind, and something stands below it."""
+ANSWERS = r"\r\r\n(?:(?!\r\r\n|▕).){20}"
+"""The line that was typed is left behind, and text stands below it, not a prompt drawn anew."""
 CUT = r"\(cut after \d+ tokens"
 
 
@@ -143,6 +143,18 @@ def test_ctrl_c_stops_the_answer_and_ctrl_d_leaves(chat: Open) -> None:
     terminal.send("half a line\x03", "Ctrl-D or /exit leaves")
     terminal.command("/tokens", r"user +hear me.*assistant")
     terminal.send("\x04", "kept as")
+    assert terminal.process.wait(30) == 0
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.002, 0.005, 0.02])
+def test_ctrl_c_at_any_moment_after_a_line_goes_on(chat: Open, seconds: float) -> None:
+    terminal = chat("--ctx", "4096", "--ignore-eos")
+    os.write(terminal.leader, b"hear me\r")
+    while not termios.tcgetattr(terminal.leader)[3] & termios.ISIG:  # the prompt still has the keys
+        time.sleep(0.0002)
+    time.sleep(seconds)
+    terminal.send("\x03", rf"(\(stopped\)|/exit leaves).*{METER}")
+    terminal.send("/exit\r", r"> /exit")
     assert terminal.process.wait(30) == 0
 
 

@@ -114,17 +114,8 @@ class Talk:
             GenerationError: the template fails, or takes no such conversation.
             UsageError: the context is full.
         """
-        rendered, generation = self._begin()
-        reader = Reader(opened_by(rendered.text))
-        parts: list[Part] = []
-        try:
-            yield from self._parts(generation, reader, parts)
-        except (KeyboardInterrupt, GeneratorExit):
-            self.turn.finish = INTERRUPTED
-            raise
-        finally:
-            parts += reader.close()
-            self._end(rendered, generation, parts)
+        self.turn = Turn()
+        return self._answer()
 
     def save_state(self, path: Path) -> None:
         """Keep what the engine knows in a file, and in the log how to use it again.
@@ -147,6 +138,19 @@ class Talk:
         rendered = self.prompter.render(self.conversation.messages, answer=False)
         self.memory.recover(state, rendered.text)
         return len(self.memory.session)
+
+    def _answer(self) -> Generator[Part]:
+        rendered, generation = self._begin()
+        reader = Reader(opened_by(rendered.text))
+        parts: list[Part] = []
+        try:
+            yield from self._parts(generation, reader, parts)
+        except (KeyboardInterrupt, GeneratorExit):
+            self.turn.finish = INTERRUPTED
+            raise
+        finally:
+            parts += reader.close()
+            self._end(rendered, generation, parts)
 
     def _begin(self) -> tuple[Rendered, Generation]:
         started = perf_counter()

@@ -48,7 +48,9 @@ class Input:
             KeyboardInterrupt: Ctrl-C.
             EOFError: Ctrl-D.
         """
-        return unwrapped(self._session.prompt(default=default))
+        # Typed in the prompt, Ctrl-C is a key. A signal comes while the prompt goes away, when
+        # prompt_toolkit's own handler would lose it.
+        return unwrapped(self._session.prompt(default=default, handle_sigint=False))
 
 
 def _session(

@@ -11,7 +11,7 @@ from types import FrameType
 
 from zigllm_cli.chat.conversation import USER
 from zigllm_cli.chat.log import LogFile
-from zigllm_cli.chat.talk import Talk
+from zigllm_cli.chat.talk import INTERRUPTED, Talk
 from zigllm_cli.chat.thinking import Part
 from zigllm_cli.commands import _chat_commands as commands
 from zigllm_cli.commands._chat_input import Input
@@ -26,7 +26,10 @@ from zigllm_cli.commands._chat_setup import (
 from zigllm_cli.commands._engine import open_model
 from zigllm_cli.commands._generate_stats import show_stats
 from zigllm_cli.commands._output import printable, talk
-from zigllm_cli.errors import INTERRUPTED, InputError, ZigllmError
+from zigllm_cli.errors import INTERRUPTED as EXIT_INTERRUPTED
+from zigllm_cli.errors import InputError, ZigllmError
+
+STOPPED = "(stopped)"
 
 
 class Chat:
@@ -54,7 +57,7 @@ class Chat:
         open_engine(self.talk)
         self.ask(text)
         self.close()
-        return INTERRUPTED if self.talk.turn.finish == "interrupted" else 0
+        return EXIT_INTERRUPTED if self.talk.turn.finish == INTERRUPTED else 0
 
     def ask(self, text: str) -> None:
         """Say something, and show the answer."""
@@ -69,7 +72,7 @@ class Chat:
             with _gentle_interrupt() as interrupt:
                 self.screen.show(_until(parts, interrupt))
         except KeyboardInterrupt:
-            pass
+            self.talk.turn.finish = INTERRUPTED
         finally:
             parts.close()
         self._notices()
@@ -87,8 +90,8 @@ class Chat:
             talk(
                 f"the context is full: {turn.forgotten} tokens of the oldest messages are forgotten"
             )
-        if turn.finish == "interrupted":
-            talk("(stopped)")
+        if turn.finish == INTERRUPTED:
+            talk(STOPPED)
         elif turn.finish == "context":
             talk(
                 "the context is full: /undo or /clear makes room, --context-shift forgets by itself"
@@ -137,6 +140,8 @@ class Chat:
                 self.ask(line)
         except ZigllmError as error:
             talk(f"zigllm: {error}")
+        except KeyboardInterrupt:  # before an answer began, or in a command
+            talk(STOPPED)
 
     def greet(self) -> None:
         """What goes on, and how to find out more."""
