@@ -27,7 +27,7 @@ LAYERS = (
     {"grammar"},
     {"engine"},
     {"model"},
-    {"inspection", "evaluate", "chat"},
+    {"inspection", "evaluate", "chat", "train"},
     {"quantization"},
     {"commands"},
     {"app"},
