@@ -29,6 +29,7 @@ LAYERS = (
     {"model"},
     {"inspection", "evaluate", "chat", "train"},
     {"quantization"},
+    {"convert"},
     {"commands"},
     {"app"},
     {"__main__"},

@@ -31,6 +31,7 @@ COMMANDS = {
     ),
     "models": "List the models that have names in models.toml, or give a model one.",
     "sessions": "List, show, export and remove conversations of 'zigllm chat'.",
+    "convert": "Turn a model of another program into a GGUF file.",
     "quantize": (
         "Write a model in a smaller type: the bytes of llama.cpp's quantizer, in less time."
     ),

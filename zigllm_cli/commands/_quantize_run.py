@@ -173,7 +173,7 @@ def output_path(request: Request, planned: Plan) -> Path:
     return source.with_name(f"{STEM.sub('', stem)}-{planned.decisions.kind.name}.gguf")
 
 
-def parse_size(text: str) -> int:
+def parse_size(text: str, option: str = "--target-size") -> int:
     """Bytes: 600M, 4.5G (powers of ten), 4GiB (of two) or a plain number.
 
     Raises:
@@ -181,5 +181,5 @@ def parse_size(text: str) -> int:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?I?)B?", text.strip().upper())
     if not match or match[2] not in UNITS:
-        raise UsageError(f"--target-size {text!r} is not a size such as 600M, 4.5G or 4GiB")
+        raise UsageError(f"{option} {text!r} is not a size such as 600M, 4.5G or 4GiB")
     return int(float(match[1]) * UNITS[match[2]])

@@ -10,6 +10,8 @@ shard; all shards must be beside it.
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -88,6 +90,26 @@ class Tensor:
         rows = self.rows
         row_bytes = self.nbytes // rows if rows else 0
         return np.frombuffer(self.data, np.uint8).reshape(rows, row_bytes)
+
+    @property
+    def order(self) -> str:
+        """ "<" for little-endian values, ">" for big-endian ones."""
+        return self.header.byte_order
+
+    def forget(self, start: int, stop: int) -> None:
+        """Let pages of the map go, bytes of this tensor, so that a large model fits any memory."""
+        forget(self.header.layout.buffer, self.offset + start, self.offset + stop)
+
+
+def forget(buffer: mmap.mmap | bytes, start: int, stop: int) -> None:
+    """Let the pages between two bytes of a map go; they are read again when they are asked for."""
+    if not isinstance(buffer, mmap.mmap) or not hasattr(buffer, "madvise"):
+        return
+    first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+    last = stop // mmap.PAGESIZE * mmap.PAGESIZE
+    if last > first:
+        with contextlib.suppress(OSError, ValueError):
+            buffer.madvise(mmap.MADV_DONTNEED, first, last - first)
 
 
 class TensorTable(Mapping[str, Tensor]):

@@ -7,8 +7,6 @@ map is let go.
 
 from __future__ import annotations
 
-import contextlib
-import mmap
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zigllm_cli.errors import InputError, UnsupportedError
-from zigllm_cli.gguf import Tensor
 from zigllm_cli.jit import Kernel
 from zigllm_cli.quantization.decisions import Decision
 from zigllm_cli.quantization.loss import Loss
+from zigllm_cli.quantization.weights import Weights
 from zigllm_cli.quants import dequantize
 from zigllm_cli.quants.encoding import Encoder
 
@@ -91,11 +89,11 @@ class Converter:
                 total += loss
                 read += source
                 if read - forgotten >= FORGET:
-                    _forget(tensor, forgotten, read)
+                    tensor.forget(forgotten, read)
                     forgotten = read
         except InputError as error:
             raise InputError(f"tensor {tensor.name}: {error}") from None
-        _forget(tensor, forgotten, tensor.nbytes)
+        tensor.forget(forgotten, tensor.nbytes)
         if self.measure:
             self.losses[decision.name] = total
 
@@ -117,7 +115,7 @@ def kernels_of(decision: Decision, importance: Floats | None) -> list[Kernel]:
     return [kernel for kernel in found if kernel]
 
 
-def _calls(tensor: Tensor, encoders: list[Encoder], measure: bool) -> Iterator[tuple[Any, ...]]:
+def _calls(tensor: Weights, encoders: list[Encoder], measure: bool) -> Iterator[tuple[Any, ...]]:
     """Pieces of rows, none of which has rows of two matrices."""
     rows = tensor.rows // len(encoders)
     step = max(PIECE // max(tensor.row_length, 1), 1)
@@ -130,7 +128,7 @@ def _calls(tensor: Tensor, encoders: list[Encoder], measure: bool) -> Iterator[t
 
 
 def _encode(
-    tensor: Tensor, piece: Bytes, encoder: Encoder, measure: bool
+    tensor: Weights, piece: Bytes, encoder: Encoder, measure: bool
 ) -> tuple[int, Bytes, Loss]:
     out = np.empty((len(piece), encoder.row_bytes), np.uint8)
     values, loss = floats(tensor, piece), Loss()
@@ -141,28 +139,16 @@ def _encode(
     return piece.nbytes, out, loss
 
 
-def floats(tensor: Tensor, piece: Bytes) -> Floats:
+def floats(tensor: Weights, piece: Bytes) -> Floats:
     """Rows of a tensor as floats; those of F32 as they lie in the map.
 
     Raises:
         UnsupportedError: a big-endian tensor.
     """
-    if tensor.header.byte_order != "<":
+    if tensor.order != "<":
         raise UnsupportedError(
             f"{tensor.name} is big-endian, which is not quantized; convert the file first"
         )
     if tensor.type.name == "F32":
         return piece.view(np.float32)
     return dequantize(piece, tensor.type.name, tensor.row_length)
-
-
-def _forget(tensor: Tensor, start: int, stop: int) -> None:
-    """Let pages of the map go, so that a large model does not fill the memory."""
-    buffer = tensor.header.layout.buffer
-    if not isinstance(buffer, mmap.mmap) or not hasattr(buffer, "madvise"):
-        return
-    first = -(-(tensor.offset + start) // mmap.PAGESIZE) * mmap.PAGESIZE
-    last = (tensor.offset + stop) // mmap.PAGESIZE * mmap.PAGESIZE
-    if last > first:
-        with contextlib.suppress(OSError, ValueError):
-            buffer.madvise(mmap.MADV_DONTNEED, first, last - first)

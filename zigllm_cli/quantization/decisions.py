@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from zigllm_cli.errors import UnsupportedError, UsageError
-from zigllm_cli.gguf import GGUFFile, Tensor
 from zigllm_cli.gguf.types import TensorType, tensor_type
 from zigllm_cli.quantization.candidates import is_candidate
 from zigllm_cli.quantization.file_types import FileType
@@ -20,6 +19,7 @@ from zigllm_cli.quantization.mixes import (
     fitting,
     in_order,
 )
+from zigllm_cli.quantization.weights import ModelWeights, Weights
 from zigllm_cli.quants.encoders import FAMILY_OF
 
 PLAIN = ("F32", "F16", "BF16")
@@ -57,7 +57,7 @@ class Decision:
         wanted: the type before it was fitted to the rows.
     """
 
-    tensor: Tensor
+    tensor: Weights
     name: str
     type: TensorType
     needs_importance: bool = False
@@ -113,7 +113,7 @@ class Decisions:
 
 
 def decide(
-    file: GGUFFile, kind: FileType, wishes: Wishes, *, has_importance: bool = False
+    file: ModelWeights, kind: FileType, wishes: Wishes, *, has_importance: bool = False
 ) -> Decisions:
     """Choose a type for every tensor.
 
@@ -132,7 +132,7 @@ def decide(
     return decisions
 
 
-def _decision(tensor: Tensor, name: str, mix: Mix, wishes: Wishes) -> Decision:
+def _decision(tensor: Weights, name: str, mix: Mix, wishes: Wishes) -> Decision:
     if mix.kind.copies or not is_candidate(name, tensor.shape):
         return Decision(tensor, name, tensor.type)
     if wishes.leave_output_tensor and name == OUTPUT:
@@ -143,7 +143,7 @@ def _decision(tensor: Tensor, name: str, mix: Mix, wishes: Wishes) -> Decision:
     return Decision(tensor, name, new, needs_importance(name, new, mix.kind), wanted)
 
 
-def _type(tensor: Tensor, name: str, mix: Mix, wishes: Wishes) -> tuple[TensorType, TensorType]:
+def _type(tensor: Weights, name: str, mix: Mix, wishes: Wishes) -> tuple[TensorType, TensorType]:
     """What the tensor should become, and what it can."""
     chosen = next((kind for pattern, kind in wishes.tensor_types if pattern.search(name)), None)
     embedding = wishes.token_embedding_type
@@ -162,7 +162,7 @@ def _type(tensor: Tensor, name: str, mix: Mix, wishes: Wishes) -> tuple[TensorTy
     return chosen, fitting(chosen, tensor.row_length, name)
 
 
-def _check(tensor: Tensor, new: TensorType, wishes: Wishes) -> None:
+def _check(tensor: Weights, new: TensorType, wishes: Wishes) -> None:
     if tensor.type.is_quantized and not wishes.allow_requantize:
         raise UnsupportedError(
             f"{tensor.name} is {tensor.type} already and would lose twice; start from an F16, "
@@ -185,7 +185,7 @@ def needs_importance(name: str, new: TensorType, kind: FileType) -> bool:
 
 
 def _renamed(
-    file: GGUFFile, names: Iterable[str], pruned: frozenset[int]
+    file: ModelWeights, names: Iterable[str], pruned: frozenset[int]
 ) -> tuple[dict[str, str], int | None]:
     """Old names to new ones, without the pruned layers, and how many layers are left then."""
     if not pruned:

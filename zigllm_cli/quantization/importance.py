@@ -28,6 +28,7 @@ from zigllm_cli.gguf.entry import Entry, TypedList
 from zigllm_cli.gguf.types import tensor_type
 from zigllm_cli.gguf.writer import TensorPlan, write_gguf
 from zigllm_cli.quantization.mixes import EMBEDDINGS
+from zigllm_cli.quantization.weights import Weights
 
 Floats = NDArray[np.float32]
 SUMS, COUNTS = ".in_sum2", ".counts"
@@ -80,7 +81,7 @@ class Importance:
     chunks: int = 0
     chunk_size: int = LEGACY_CHUNK
 
-    def of(self, tensor: Tensor) -> Floats | None:
+    def of(self, tensor: Weights) -> Floats | None:
         """f32 [matrices, columns] for a tensor, or None where there is nothing about it.
 
         Raises:

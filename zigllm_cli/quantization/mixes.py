@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from zigllm_cli.errors import InputError, UnsupportedError
-from zigllm_cli.gguf import GGUFFile
 from zigllm_cli.gguf.types import TensorType, tensor_type
 from zigllm_cli.quantization.file_types import FileType
+from zigllm_cli.quantization.weights import ModelWeights
 
 LAYER = re.compile(r"blk\.(\d+)\.")
 
@@ -87,7 +87,7 @@ class ModelShape:
     experts: int = 0
 
     @classmethod
-    def of(cls, file: GGUFFile) -> ModelShape:
+    def of(cls, file: ModelWeights) -> ModelShape:
         """From a file's hyper-parameters; what is missing counts as 0.
 
         Raises:
@@ -115,7 +115,7 @@ class ModelShape:
         return known and (self.architecture != "llama" or self.heads != self.kv_heads)
 
 
-def _first(file: GGUFFile, key: str, default: int) -> int:
+def _first(file: ModelWeights, key: str, default: int) -> int:
     """A number, or the first of an array of them."""
     value = file.hyperparameter(key, default)
     if not isinstance(value, int):

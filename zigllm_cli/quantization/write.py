@@ -6,16 +6,25 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from zigllm_cli.errors import ZigllmError
 from zigllm_cli.gguf import GGUFFile, ValueType
 from zigllm_cli.gguf.entry import Entry
-from zigllm_cli.gguf.writer import SPLIT_KEYS, Chunk, Progress, TensorPlan, write_gguf
+from zigllm_cli.gguf.writer import (
+    CHUNK_SIZE,
+    SPLIT_KEYS,
+    Chunk,
+    Progress,
+    TensorPlan,
+    write_gguf,
+)
 from zigllm_cli.jit import Kernel, compile_missing
 from zigllm_cli.quantization.convert import Converter, Floats, kernels_of
 from zigllm_cli.quantization.decisions import Decision, Decisions
 from zigllm_cli.quantization.importance import Importance
 from zigllm_cli.quantization.loss import Loss
+from zigllm_cli.quantization.weights import Weights
 
 QUANTIZATION_VERSION = 2
 TEXT_LIMIT = 127
@@ -52,6 +61,37 @@ def write_quantized(
         InputError: values that cannot be encoded, importance of another model, no place to write.
         UsageError: the output is the input.
     """
+    return write_decided(
+        path,
+        new_entries(file, decisions, importance, importance_file),
+        decisions,
+        importance,
+        threads=threads,
+        losses=losses,
+        compiling=compiling,
+        split_counts=_shards(file, decisions) if keep_split and len(file.paths) > 1 else None,
+        order=file.byte_order,
+        inputs=file.paths,
+        progress=progress,
+    )
+
+
+def write_decided(
+    path: str | os.PathLike[str],
+    entries: Iterable[Entry],
+    decisions: Decisions,
+    importance: Importance | None = None,
+    *,
+    threads: int = 1,
+    losses: dict[str, Loss] | None = None,
+    compiling: Compiling | None = None,
+    **how: Any,
+) -> list[Path]:
+    """Write tensors as decided behind metadata; `how` goes to `write_gguf`, which tells the rest.
+
+    Raises:
+        ZigllmError: a tensor that needs importance has none.
+    """
     lacking = decisions.first_without(importance.entries if importance else ())
     if lacking:
         raise ZigllmError(
@@ -61,18 +101,9 @@ def write_quantized(
     weights = {row.tensor.name: _importance_of(row, importance) for row in decisions.rows}
     changed = [row for row in decisions.rows if row.changes]
     compile_missing(_kernels(changed, weights, losses is not None), compiling)
-    entries = new_entries(file, decisions, importance, importance_file)
     with Converter(threads, measure=losses is not None) as converter:
         plans = [_plan(row, converter, weights[row.tensor.name]) for row in decisions.rows]
-        paths = write_gguf(
-            path,
-            entries,
-            plans,
-            split_counts=_shards(decisions) if keep_split and len(file.paths) > 1 else None,
-            order=file.byte_order,
-            inputs=file.paths,
-            progress=progress,
-        )
+        paths = write_gguf(path, entries, plans, **how)
         if losses is not None:
             losses.update(converter.losses)
     return paths
@@ -98,20 +129,29 @@ def _kernels(
 
 def _plan(row: Decision, converter: Converter, weights: Floats | None) -> TensorPlan:
     tensor = row.tensor
-    if not row.changes:
-        copy = TensorPlan.copy(tensor)
-        return TensorPlan(row.name, copy.shape, copy.type, copy.chunks, copy.order)
 
     def chunks() -> Iterator[Chunk]:
-        for piece in converter.chunks(row, weights):
-            yield piece.data
+        if row.changes:
+            for piece in converter.chunks(row, weights):
+                yield piece.data
+        else:
+            yield from _copied(tensor)
 
-    return TensorPlan(row.name, tensor.shape, row.type, chunks)
+    return TensorPlan(row.name, tensor.shape, row.type, chunks, tensor.order)
 
 
-def _shards(decisions: Decisions) -> list[int]:
+def _copied(tensor: Weights) -> Iterator[Chunk]:
+    """The bytes of a tensor that stays as it is; what has been written is let go."""
+    data = tensor.numpy().reshape(-1).data
+    for start in range(0, len(data), CHUNK_SIZE):
+        piece = data[start : start + CHUNK_SIZE]
+        yield piece
+        tensor.forget(start, start + len(piece))
+
+
+def _shards(file: GGUFFile, decisions: Decisions) -> list[int]:
     """How many tensors each shard has."""
-    counts = Counter(row.tensor.shard for row in decisions.rows)
+    counts = Counter(file.tensors[row.tensor.name].shard for row in decisions.rows)
     return [counts[shard] for shard in range(max(counts) + 1)]
 
 

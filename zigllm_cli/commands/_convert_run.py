@@ -1,0 +1,100 @@
+"""What `zigllm convert` does: read the source, decide types, write, read back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zigllm_cli.convert.conversion import Conversion, Options
+    from zigllm_cli.convert.verify import Verification
+    from zigllm_cli.quantization.decisions import Decisions
+    from zigllm_cli.quantization.importance import Importance
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for; fields are named like the options."""
+
+    source: Path
+    output: Path | None
+    type_name: str
+    options: Options
+    imatrix: Path | None = None
+    split_max_size: str | None = None
+    verify: bool = False
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be written, and where."""
+
+    conversion: Conversion
+    decisions: Decisions
+    importance: Importance | None
+    path: Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was written."""
+
+    plan: Plan
+    paths: list[Path]
+    seconds: float
+    verification: Verification | None = None
+
+
+def plan(request: Request) -> Plan:
+    """Read the source's description and decide the type of every tensor."""
+    from zigllm_cli.convert.source import read_source
+    from zigllm_cli.convert.types import chosen_type, decide_types
+    from zigllm_cli.quantization.importance import read_importance
+
+    conversion = read_source(request.source, request.options)
+    kind = chosen_type(conversion, request.type_name)
+    importance = read_importance(request.imatrix) if request.imatrix else None
+    decisions = decide_types(conversion, kind, has_importance=importance is not None)
+    path = request.output or default_path(request.source, kind.name)
+    return Plan(conversion, decisions, importance, path)
+
+
+def default_path(source: Path, type_name: str) -> Path:
+    """SOURCE-TYPE.gguf beside the source."""
+    source = source.resolve()
+    stem = source.name if source.is_dir() else source.stem
+    return source.with_name(f"{stem}-{type_name}.gguf")
+
+
+def run(request: Request) -> Result:
+    """Write the new file, and read it back where that was asked for."""
+    from zigllm_cli.commands._engine import CompileNotice
+    from zigllm_cli.commands._output import progress_bar
+    from zigllm_cli.commands._quantize_run import parse_size
+    from zigllm_cli.convert.verify import verify
+    from zigllm_cli.convert.write import write_conversion
+    from zigllm_cli.engine.threads import default_threads
+
+    planned = plan(request)
+    limit = request.split_max_size
+    started = perf_counter()
+    with progress_bar("converting", planned.decisions.nbytes) as progress:
+        paths = write_conversion(
+            planned.conversion,
+            planned.path,
+            planned.decisions,
+            importance=planned.importance,
+            threads=request.threads or default_threads(),
+            split_max_bytes=parse_size(limit, "--split-max-size") if limit else None,
+            compiling=CompileNotice(),
+            progress=progress,
+        )
+    seconds = perf_counter() - started
+    checked = None
+    if request.verify:
+        with progress_bar("verifying", planned.decisions.nbytes) as progress:
+            checked = verify(planned.conversion, planned.decisions, paths[0], progress)
+    return Result(planned, paths, seconds, checked)

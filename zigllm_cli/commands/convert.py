@@ -1,0 +1,117 @@
+"""`zigllm convert`: a model of another program as a GGUF file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zigllm_cli.commands._engine import ThreadsOption
+from zigllm_cli.commands._options import JsonOption
+
+TOKENIZER = "Names and tokenizer"
+SHOW = "What to show"
+
+
+def convert(
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="The folder or file to convert.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The new file; default: SOURCE-TYPE.gguf beside the source.",
+        ),
+    ] = None,
+    type_name: Annotated[
+        str,
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            help="f32, f16, bf16, q8_0, auto (f16 or bf16, as the source is), or any type of "
+            "'zigllm quantize --list-types'.",
+        ),
+    ] = "auto",
+    imatrix: Annotated[
+        Path | None,
+        typer.Option("--imatrix", metavar="FILE", help="Importance matrix, for types of few bits."),
+    ] = None,
+    split_max_size: Annotated[
+        str | None,
+        typer.Option(
+            "--split-max-size", metavar="SIZE", help="Several files of at most SIZE: 600M, 4.5G."
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name", metavar="TEXT", help="What the model is called.", rich_help_panel=TOKENIZER
+        ),
+    ] = None,
+    pre: Annotated[
+        str | None,
+        typer.Option(
+            "--pre",
+            metavar="NAME",
+            help="The pre-tokenizer, where it is not known from the tokenizer's definition.",
+            rich_help_panel=TOKENIZER,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Show what would be written, without reading weights.",
+            rich_help_panel=SHOW,
+        ),
+    ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Read the new file back and compare it with the source.",
+            rich_help_panel=SHOW,
+        ),
+    ] = False,
+    threads: ThreadsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Turn a model of another program into a GGUF file.
+
+    What the source is, is found by looking into it. Nothing in it is run. The new file appears when
+    it is complete.
+
+    [bold]Sources[/bold]
+
+      Hugging Face folders: config.json with safetensors and a tokenizer
+
+    [bold]Examples[/bold]
+
+      zigllm convert TinyLlama-1.1B -o tinyllama.gguf
+
+      zigllm convert TinyLlama-1.1B --type q4_k_m --verify
+
+      zigllm convert TinyLlama-1.1B --dry-run
+    """
+    from zigllm_cli.commands import _convert_output as out
+    from zigllm_cli.commands._convert_run import Request, plan, run
+    from zigllm_cli.convert.conversion import Options
+
+    request = Request(
+        source=source,
+        output=output,
+        type_name=type_name,
+        options=Options(name=name, pre=pre),
+        imatrix=imatrix,
+        split_max_size=split_max_size,
+        verify=verify,
+        threads=threads,
+    )
+    if dry_run:
+        out.show_plan(plan(request), json=json)
+    else:
+        out.show_result(run(request), json=json)

@@ -1,0 +1,48 @@
+"""Which kind of source a path is, found by looking into it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+from zigllm_cli.convert.conversion import Conversion, Options
+from zigllm_cli.errors import InputError, UnsupportedError
+
+SOURCES = ("hf",)
+"""Modules of this package, asked in this order; `zigllm_cli.convert` tells what they must have."""
+
+
+class Source(Protocol):
+    """A module that reads one kind of source."""
+
+    def recognises(self, path: Path) -> bool: ...
+    def read(self, path: Path, options: Options) -> Conversion: ...
+
+
+def find_source(path: Path) -> Source:
+    """The module that reads what lies at `path`.
+
+    Raises:
+        InputError: there is nothing.
+        UnsupportedError: no module knows it.
+    """
+    if not path.exists():
+        raise InputError(f"there is no file or folder {path} to convert")
+    for name in SOURCES:
+        module: Source = import_module(f"zigllm_cli.convert.{name}")
+        if module.recognises(path):
+            return module
+    raise UnsupportedError(
+        f"{path} is none of the formats that are converted; see 'zigllm convert --help'"
+    )
+
+
+def read_source(path: Path, options: Options | None = None) -> Conversion:
+    """What lies at `path`, ready to be written; no weights are read yet.
+
+    Raises:
+        InputError: it is missing or damaged.
+        UnsupportedError: a format, or a model, that is not converted.
+    """
+    return find_source(path).read(path, options or Options())

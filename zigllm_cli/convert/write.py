@@ -1,0 +1,54 @@
+"""Write a conversion as GGUF: piece by piece, on all cores; nothing appears before all is there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from zigllm_cli.convert.conversion import Conversion
+from zigllm_cli.gguf import ValueType
+from zigllm_cli.gguf.entry import Entry
+from zigllm_cli.quantization.decisions import Decisions
+from zigllm_cli.quantization.write import QUANTIZATION_VERSION, write_decided
+
+
+def write_conversion(
+    conversion: Conversion,
+    path: str | os.PathLike[str],
+    decisions: Decisions,
+    **how: Any,
+) -> list[Path]:
+    """Write the model, its tensors as decided; returns its files.
+
+    Args:
+        how: what `write_decided` and `write_gguf` take: importance, threads, progress, compiling,
+            split_max_bytes.
+
+    Raises:
+        InputError: the source is damaged, or there is no place to write.
+        UsageError: the output is a file of the source.
+    """
+    entries = list(all_entries(conversion, decisions))
+    return write_decided(path, entries, decisions, inputs=conversion.paths, **how)
+
+
+def all_entries(conversion: Conversion, decisions: Decisions) -> Iterator[Entry]:
+    """The metadata, with what the types decide behind `general.*`."""
+    entries = list(conversion.keys.entries())
+    count = sum(entry.key.startswith("general.") for entry in entries)
+    yield from entries[:count]
+    yield Entry.make("general.file_type", ValueType.UINT32, file_type_number(decisions))
+    yield Entry.make("general.quantization_version", ValueType.UINT32, QUANTIZATION_VERSION)
+    yield from entries[count:]
+
+
+def file_type_number(decisions: Decisions) -> int:
+    """`general.file_type`; a file whose experts came as MXFP4 says so."""
+    from zigllm_cli.quantization.file_types import file_type
+
+    plain = not decisions.kind.default.is_quantized
+    if plain and any(row.type.name == "MXFP4" for row in decisions.rows):
+        return file_type("MXFP4_MOE").number
+    return decisions.kind.number
