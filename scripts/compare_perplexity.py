@@ -5,8 +5,9 @@
                                          [--rounds 2]
 
 -c tokens of a chunk, --chunks of them, -t threads, --rounds processes of each engine, in turn; the
-best is printed. llama.cpp decodes the same tokens in llama-perplexity's batches (four chunks of 512,
-logits of the second halves); what it does with the logits afterwards is not counted, for zigllm it is.
+best is printed. llama.cpp decodes the same tokens in llama-perplexity's batches (four chunks of
+512, logits of the second halves); what it does with the logits afterwards is not counted, for
+zigllm it is.
 """
 
 from __future__ import annotations

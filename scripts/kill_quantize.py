@@ -17,7 +17,7 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
-from time import perf_counter, sleep
+from time import perf_counter
 
 
 def run(source: Path, target: Path, kind: str) -> subprocess.Popen[bytes]:
@@ -26,6 +26,15 @@ def run(source: Path, target: Path, kind: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [*command, "--allow-requantize"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+
+
+def what(content: bytes | None, old: bytes | None, complete: bytes) -> str:
+    """What stands at the output path, for the report."""
+    if content == complete:
+        return "the new file"
+    if content != old:
+        return "SOMETHING ELSE"
+    return "nothing" if old is None else "the old file"
 
 
 def main() -> int:
@@ -51,18 +60,20 @@ def main() -> int:
             if old:
                 target.write_bytes(old)
             process = run(options.source, target, options.type)
-            sleep(rng.uniform(0.2, 1.05) * duration)
-            hard = bool(number % 2)
-            process.send_signal(signal.SIGKILL if hard else signal.SIGINT)
-            process.wait()
+            started, hard = perf_counter(), bool(number % 2)
+            try:
+                process.wait(rng.uniform(0.1, 0.95) * duration)
+                duration = perf_counter() - started
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL if hard else signal.SIGINT)
+                process.wait()
             content = target.read_bytes() if target.exists() else None
-            state = {None: "nothing", old: "the old file", complete: "the new file"}.get(content)
-            found[state or "SOMETHING ELSE"] += 1
+            found[what(content, old, complete)] += 1
             rest = [path for path in Path(folder).iterdir() if path != target]
-            bad += state is None or (bool(rest) and not hard)
+            bad += (content not in (old, complete)) or (bool(rest) and not hard)
             for path in rest:
                 path.unlink()
-    print(", ".join(f"{count} times {what}" for what, count in found.most_common()))
+    print(", ".join(f"{count} times {name}" for name, count in found.most_common()))
     return bool(bad)
 
 

@@ -1,14 +1,15 @@
 """Computing an importance matrix: a text through the model, the inputs of its matrices observed.
 
-In front of every product stands an operation that adds up the squares of what goes in. Products
-that read the same values share one. The text is cut into chunks as llama.cpp's tool cuts it: each
-begins with the model's first token and an empty cache.
+In front of every product stands an operation that adds up the squares of what goes in, of each
+expert on its own. Products that read the same values share one. The text is cut into chunks as
+llama.cpp's tool cuts it: each begins with the model's first token and an empty cache.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,73 +18,104 @@ from zigllm_cli.engine.batch import Batch
 from zigllm_cli.engine.runner import Runner
 from zigllm_cli.errors import InputError
 from zigllm_cli.gguf import GGUFFile
-from zigllm_cli.plan.operations import Operation, Product, SumSquares, Value
+from zigllm_cli.plan.operations import (
+    ExpertProduct,
+    ExpertSumSquares,
+    HeadProduct,
+    Operation,
+    Product,
+    SumSquares,
+)
 from zigllm_cli.plan.plan import Plan
 from zigllm_cli.quantization.importance import Importance, Sums
 from zigllm_cli.quantization.mixes import OUTPUT
 
 Doubles = NDArray[np.float64]
+ROWS = re.compile(r"\[\d+:\d+\]")
+"""What the name of some rows of a tensor has more than the tensor's."""
+
+AnyProduct = Product | ExpertProduct | HeadProduct
 
 
 @dataclass
 class Observation:
-    """What goes into some matrices.
+    """What goes into some matrices, or into some stacks of them.
 
     Attributes:
         names: of the tensors.
-        sums: float64 [columns].
+        sums: float64 [matrices, columns].
+        counts: int64 [matrices], of rows that went to each; zeros where all rows go to all.
     """
 
-    names: list[str] = field(default_factory=list)
-    sums: Doubles = field(default_factory=lambda: np.zeros(0))
+    names: list[str]
+    sums: Doubles
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, matrices: int, columns: int) -> Observation:
+        """Nothing yet."""
+        return cls([], np.zeros((matrices, columns)), np.zeros(matrices, np.int64))
 
 
 class ObservingRunner(Runner):
     """A runner that adds up the squares of what goes into every matrix of the layers.
 
+    Args:
+        process_output: also what goes into output.weight.
+
     Attributes:
         observations: one for each value that goes into matrices.
     """
 
-    process_output = False
-
     def __init__(self, file: GGUFFile, *, process_output: bool = False, **options: object) -> None:
-        self.process_output = process_output
         self.observations: list[Observation] = []
         output = "logits" if process_output else "hidden"
         super().__init__(file, output=output, **options)  # type: ignore[arg-type]
 
     def _plan(self, output: str) -> Plan:
         plan = super()._plan(output)
-        plan.operations = list(self._observed(plan.operations))
+        self.observations = observe(plan, process_output=output == "logits")
         return plan
 
-    def _observed(self, operations: list[Operation]) -> Iterator[Operation]:
-        seen: dict[int, Observation] = {}
-        for operation in operations:
-            if isinstance(operation, Product) and self._wanted(operation):
-                x = operation.x
-                if x.number not in seen:
-                    seen[x.number] = Observation(sums=np.zeros(x.width))
-                    self.observations.append(seen[x.number])
-                    yield SumSquares(x, "observe", seen[x.number].sums)
-                seen[x.number].names.append(tensor_name(operation))
-            yield operation
-            self._forget(seen, operation.out)
 
-    @staticmethod
-    def _forget(seen: dict[int, Observation], out: Value) -> None:
-        """A value that is written to is no longer what was observed."""
-        seen.pop(out.number, None)
-
-    def _wanted(self, product: Product) -> bool:
-        name = tensor_name(product)
-        return name.startswith("blk.") or (self.process_output and name == OUTPUT)
+def observe(plan: Plan, *, process_output: bool = False) -> list[Observation]:
+    """Put an observation in front of every product of a plan; what they will have seen."""
+    found: list[Observation] = []
+    operations: list[Operation] = []
+    seen: dict[int, Observation] = {}
+    for operation in plan.operations:
+        if isinstance(operation, AnyProduct) and _wanted(operation, process_output):
+            x = operation.x
+            if x.number not in seen:
+                seen[x.number], look = observing(operation)
+                found.append(seen[x.number])
+                operations.append(look)
+            seen[x.number].names.append(tensor_name(operation))
+        operations.append(operation)
+        seen.pop(operation.out.number, None)  # what it held is no longer what was observed
+    plan.operations = operations
+    return found
 
 
-def tensor_name(product: Product) -> str:
+def _wanted(product: AnyProduct, process_output: bool) -> bool:
+    name = tensor_name(product)
+    return name.startswith("blk.") or (process_output and name == OUTPUT)
+
+
+def observing(product: AnyProduct) -> tuple[Observation, Operation]:
+    """Where the inputs of a product are summed up, and the operation that does it."""
+    x = product.x
+    if isinstance(product, ExpertProduct):
+        found = Observation.of(len(product.weight.matrices), product.weight.columns)
+        return found, ExpertSumSquares(x, "observe", product.route, found.sums, found.counts)
+    heads = len(product.weight.matrices) if isinstance(product, HeadProduct) else 1
+    found = Observation.of(heads, x.width // heads)
+    return found, SumSquares(x, "observe", found.sums)
+
+
+def tensor_name(product: AnyProduct) -> str:
     """The tensor of a product, which may use only some of its rows."""
-    return product.weight.name.partition("[")[0]
+    return ROWS.sub("", product.weight.name)
 
 
 def chunks_of(tokens: list[int], size: int, first: int | None) -> Iterator[list[int]]:
@@ -91,6 +123,13 @@ def chunks_of(tokens: list[int], size: int, first: int | None) -> Iterator[list[
     for start in range(0, len(tokens) - size + 1, size):
         chunk = tokens[start : start + size]
         yield chunk if first is None else [first, *chunk[1:]]
+
+
+def importance_of(seen: Observation, rows: int) -> dict[str, Sums]:
+    """By tensor, what was seen of `rows` tokens."""
+    sums = seen.sums.astype(np.float32).reshape(-1)
+    counts = seen.counts if seen.counts.any() else np.full_like(seen.counts, rows)
+    return {name: Sums(sums.copy(), counts.copy()) for name in seen.names}
 
 
 def collect(
@@ -121,11 +160,9 @@ def _take(runner: ObservingRunner, into: Importance, rows: int) -> None:
     for seen in runner.observations:
         if not np.isfinite(seen.sums).all():
             raise InputError(f"what goes into {seen.names[0]} is not finite; the model is broken")
-        sums = seen.sums.astype(np.float32)
-        for name in dict.fromkeys(seen.names):
-            new = Sums(sums.copy(), np.array([rows]))
+        for name, new in importance_of(seen, rows).items():
             if name in into.entries:
                 into.entries[name].add(new)
             else:
                 into.entries[name] = new
-        seen.sums[:] = 0
+        seen.sums[:], seen.counts[:] = 0, 0

@@ -19,7 +19,7 @@ from zigllm_cli.plan.operations.experts import (
 )
 from zigllm_cli.plan.operations.heads import HeadProduct, Join, Slice
 from zigllm_cli.plan.operations.norms import LayerNorm, RmsNorm
-from zigllm_cli.plan.operations.observation import SumSquares
+from zigllm_cli.plan.operations.observation import ExpertSumSquares, SumSquares
 from zigllm_cli.plan.operations.products import Product
 from zigllm_cli.plan.operations.recurrent import SelectiveScan, ShortConvolution
 from zigllm_cli.plan.operations.rotary import Rope, Rotation
@@ -33,6 +33,7 @@ __all__ = [
     "Clamp",
     "Embed",
     "ExpertProduct",
+    "ExpertSumSquares",
     "HeadProduct",
     "Join",
     "LayerNorm",
