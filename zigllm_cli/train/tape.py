@@ -1,0 +1,346 @@
+"""The operations of one pass in order, so that gradients can go the way back.
+
+    tape = Tape(np.float32)
+    tape.begin(training=True)
+    h = tape.linear(tape.rms_norm(x, gain, 1e-5), weight)
+    loss = tape.cross_entropy(logits, targets, 1 / count)
+    tape.backward()
+
+An operation computes at once and, while training, leaves behind a function that turns the gradient
+of its result into those of its inputs. Results stand in buffers that the next pass uses again:
+fresh memory would cost a page fault per 4 kB. A tape belongs to one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zigllm_cli.train.kernels import attention, cross_entropy, elementwise, embedding, norms
+
+Array = NDArray[Any]
+
+
+@dataclass(slots=True, eq=False)
+class Value:
+    """An array and, on the way back, its gradient.
+
+    Attributes:
+        grad: of the same shape; None until it is needed.
+        has_grad: whether something was put there in this pass.
+    """
+
+    data: Array
+    grad: Array | None = None
+    has_grad: bool = False
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """cos and sin of position times frequency, [T, D/2]; no rows where heads are not turned."""
+
+    cos: Array
+    sin: Array
+
+    @classmethod
+    def none(cls, dtype: Any) -> Rotation:
+        """For models that know positions in another way."""
+        nothing = np.empty((0, 1), dtype)
+        return cls(nothing, nothing)
+
+    @classmethod
+    def rope(cls, length: int, dim: int, base: float, dtype: Any) -> Rotation:
+        """RoPE with frequencies base^(-2 i / dim). Su et al. 2021."""
+        frequencies = float(base) ** (-2.0 * np.arange(dim // 2) / dim)
+        angles = np.arange(length)[:, None] * frequencies
+        return cls(np.cos(angles).astype(dtype), np.sin(angles).astype(dtype))
+
+    def __getitem__(self, length: int) -> tuple[Array, Array]:
+        return self.cos[:length], self.sin[:length]
+
+
+class Tape:
+    """See the module.
+
+    Attributes:
+        dtype: of all values.
+        training: whether the way back is wanted.
+        dropout_rate: of every dropout; 0 turns them off.
+    """
+
+    def __init__(self, dtype: Any = np.float32) -> None:
+        self.dtype = np.dtype(dtype)
+        self.training = False
+        self.dropout_rate = 0.0
+        self._key = 0
+        self._back: list[Callable[[], None]] = []
+        self._buffers: list[Array] = []
+        self._used = 0
+
+    def begin(self, *, training: bool, dropout: float = 0.0, key: int = 0) -> None:
+        """Forget the last pass. `key` settles what dropout drops."""
+        self.training, self.dropout_rate, self._key = training, dropout if training else 0.0, key
+        self._back.clear()
+        self._used = 0
+
+    def backward(self) -> None:
+        """All gradients, from the loss back to the parameters."""
+        for step in reversed(self._back):
+            step()
+
+    # -------------------------------------------------------------- memory
+
+    def buffer(self, *shape: int) -> Array:
+        """An array whose content is not defined."""
+        size = prod(shape)
+        if self._used == len(self._buffers):
+            self._buffers.append(np.empty(size, self.dtype))
+        elif self._buffers[self._used].size < size:
+            self._buffers[self._used] = np.empty(size, self.dtype)
+        found = self._buffers[self._used][:size].reshape(shape)
+        self._used += 1
+        return found
+
+    def value(self, *shape: int) -> Value:
+        """A new result."""
+        return Value(self.buffer(*shape))
+
+    def _gradient(self, value: Value) -> tuple[Array, bool]:
+        """Where a gradient goes, and whether to add it to what is there."""
+        accumulate, value.has_grad = value.has_grad, True
+        if value.grad is None:
+            value.grad = self.buffer(*value.data.shape)
+        return value.grad, accumulate
+
+    def _summed(self, value: Value) -> Array:
+        """Where a gradient is to be added: zeros, if nothing is there yet."""
+        grad, accumulate = self._gradient(value)
+        if not accumulate:
+            grad.fill(0)
+        return grad
+
+    def _on_return(self, step: Callable[[], None]) -> None:
+        if self.training:
+            self._back.append(step)
+
+    # -------------------------------------------------------------- tokens and positions
+
+    def embed(self, tokens: Array, table: Value) -> Value:
+        """The table's rows of the tokens [N]."""
+        y = self.value(tokens.size, table.data.shape[1])
+        embedding.embed(tokens, table.data, y.data)
+        self._on_return(lambda: embedding.embed_backward(tokens, y.grad, self._summed(table)))
+        return y
+
+    def add_positions(self, x: Value, table: Value, length: int) -> Value:
+        """x + the table's row of each position, in place; sequences have `length` tokens."""
+        embedding.add_positions(table.data, length, x.data)
+        self._on_return(lambda: embedding.positions_backward(x.grad, length, self._summed(table)))
+        return x
+
+    # -------------------------------------------------------------- products and norms
+
+    def linear(self, x: Value, weight: Value, bias: Value | None = None) -> Value:
+        """x W^T (+ bias): [N, in] and [out, in] to [N, out]."""
+        y = self.value(x.data.shape[0], weight.data.shape[0])
+        np.dot(x.data, weight.data.T, out=y.data)
+        if bias is not None:
+            elementwise.add_bias(y.data, bias.data)
+
+        def back() -> None:
+            assert y.grad is not None
+            if bias is not None:
+                elementwise.bias_backward(y.grad, *self._gradient(bias))
+            self._product(y.grad.T, x.data, weight)
+            self._product(y.grad, weight.data, x)
+
+        self._on_return(back)
+        return y
+
+    def _product(self, a: Array, b: Array, value: Value) -> None:
+        """The gradient of a value is a b."""
+        grad, accumulate = self._gradient(value)
+        if accumulate:
+            elementwise.add(np.dot(a, b, out=self.buffer(*grad.shape)).ravel(), grad.ravel())
+        else:
+            np.dot(a, b, out=grad)
+
+    def rms_norm(self, x: Value, gain: Value, epsilon: float) -> Value:
+        """RMSNorm of each row."""
+        y, inverse = self.value(*x.data.shape), self.buffer(x.data.shape[0])
+        norms.rms_norm(x.data, gain.data, epsilon, y.data, inverse)
+
+        def back() -> None:
+            dx, accumulate = self._gradient(x)
+            dgain = self._summed(gain)
+            norms.rms_norm_backward(x.data, gain.data, inverse, y.grad, dx, accumulate, dgain)
+
+        self._on_return(back)
+        return y
+
+    def layer_norm(self, x: Value, gain: Value, bias: Value | None, epsilon: float) -> Value:
+        """LayerNorm of each row."""
+        rows, width = x.data.shape
+        y, mean, inverse = self.value(rows, width), self.buffer(rows), self.buffer(rows)
+        shift = bias.data if bias is not None else np.zeros(width, self.dtype)
+        norms.layer_norm(x.data, gain.data, shift, epsilon, y.data, mean, inverse)
+
+        def back() -> None:
+            dx, accumulate = self._gradient(x)
+            dgain = self._summed(gain)
+            dbias = self._summed(bias) if bias is not None else self.buffer(width)
+            norms.layer_norm_backward(
+                x.data, gain.data, mean, inverse, y.grad, dx, accumulate, dgain, dbias
+            )
+
+        self._on_return(back)
+        return y
+
+    # -------------------------------------------------------------- single values
+
+    def add(self, x: Value, y: Value) -> Value:
+        """x + y, in y's memory: y must come from an operation that needs its result no more.
+
+        Both get the very gradient of the sum, which costs nothing: y's is used up before the
+        operation that made y from x adds to x's.
+        """
+        elementwise.add(x.data.ravel(), y.data.ravel())
+        total = Value(y.data)
+
+        def back() -> None:
+            assert total.grad is not None
+            assert not x.has_grad, "a residual is added behind all other uses of x"
+            x.grad = y.grad = total.grad
+            x.has_grad = y.has_grad = True
+
+        self._on_return(back)
+        return total
+
+    def dropout(self, x: Value) -> Value:
+        """x with some values dropped; x itself where the rate is 0."""
+        if not self.dropout_rate:
+            return x
+        y, key = self.value(*x.data.shape), self._next_key()
+        rate = self.dropout_rate
+        elementwise.dropout(x.data.ravel(), y.data.ravel(), key, rate)
+
+        def back() -> None:
+            assert y.grad is not None
+            dx, accumulate = self._gradient(x)
+            assert not accumulate
+            elementwise.dropout(y.grad.ravel(), dx.ravel(), key, rate)
+
+        self._on_return(back)
+        return y
+
+    def _next_key(self) -> int:
+        self._key = (self._key * 0x9E3779B1 + 0x7F4A7C15) & 0xFFFFFFFF
+        return self._key
+
+    def gelu(self, x: Value) -> Value:
+        """GELU by tanh."""
+        return self._unary(x, elementwise.gelu, elementwise.gelu_backward)
+
+    def relu(self, x: Value) -> Value:
+        """max(x, 0)."""
+        return self._unary(x, elementwise.relu, elementwise.relu_backward)
+
+    def _unary(self, x: Value, forward: Any, backward: Any) -> Value:
+        y = self.value(*x.data.shape)
+        forward(x.data.ravel(), y.data.ravel())
+
+        def back() -> None:
+            assert y.grad is not None
+            dx, accumulate = self._gradient(x)
+            assert not accumulate
+            backward(x.data.ravel(), y.grad.ravel(), dx.ravel())
+
+        self._on_return(back)
+        return y
+
+    def swiglu(self, x: Value) -> Value:
+        """silu(gate) * up, of [N, 2 F] with gate before up."""
+        y = self.value(x.data.shape[0], x.data.shape[1] // 2)
+        elementwise.swiglu(x.data, y.data)
+
+        def back() -> None:
+            dx, accumulate = self._gradient(x)
+            assert not accumulate
+            elementwise.swiglu_backward(x.data, y.grad, dx)
+
+        self._on_return(back)
+        return y
+
+    # -------------------------------------------------------------- attention
+
+    def attention(
+        self, x: Value, *, heads: int, kv_heads: int, length: int, rotation: Rotation
+    ) -> Value:
+        """Causal attention within sequences of `length` tokens. Vaswani et al. 2017.
+
+        Args:
+            x: [N, (heads + 2 kv_heads) D]: queries, keys and values side by side.
+            rotation: of queries and keys.
+        """
+        rows, columns = x.data.shape
+        batch, dim = rows // length, columns // (heads + 2 * kv_heads)
+        starts = 0, heads * dim, (heads + kv_heads) * dim
+        group = heads // kv_heads
+        turn, still = rotation[length], Rotation.none(self.dtype)[0]
+        shapes = [(batch, kv_heads, n, length, dim) for n in (group, 1, 1)]
+        q, k, v = parts = [self.buffer(*shape) for shape in shapes]
+        for part, start, angles in zip(parts, starts, (turn, turn, still), strict=True):
+            attention.split_heads(x.data, start, part, *angles)
+        flat = batch, kv_heads, group * length, dim
+        q, k, v = q.reshape(flat), k[:, :, 0], v[:, :, 0]
+        scale = 1 / sqrt(dim)
+        p = np.matmul(q, k.swapaxes(2, 3), out=self.buffer(*flat[:3], length))
+        attention.causal_softmax(p.reshape(-1, length), scale)
+        rate, key, kept = self.dropout_rate, 0, p
+        if rate:
+            key, kept = self._next_key(), self.buffer(*p.shape)
+            elementwise.dropout(p.ravel(), kept.ravel(), key, rate)
+        out = np.matmul(kept, v, out=self.buffer(*flat))
+        y = self.value(rows, heads * dim)
+        attention.merge_heads(out.reshape(shapes[0]), y.data, 0, *still)
+
+        def back() -> None:
+            dx, accumulate = self._gradient(x)
+            assert not accumulate
+            dout = self.buffer(*shapes[0])
+            attention.split_heads(y.grad, 0, dout, *still)
+            dout = dout.reshape(flat)
+            dv = np.matmul(kept.swapaxes(2, 3), dout, out=self.buffer(*v.shape))
+            dp = np.matmul(dout, v.swapaxes(2, 3), out=self.buffer(*p.shape))
+            if rate:
+                elementwise.dropout(dp.ravel(), dp.ravel(), key, rate)
+            attention.causal_softmax_backward(p.reshape(-1, length), dp.reshape(-1, length), scale)
+            dq = np.matmul(dp, k, out=self.buffer(*q.shape))
+            dk = np.matmul(dp.swapaxes(2, 3), q, out=self.buffer(*k.shape))
+            for grad, shape, start, angles in zip(
+                (dq, dk, dv), shapes, starts, (turn, turn, still), strict=True
+            ):
+                attention.merge_heads(grad.reshape(shape), dx, start, *angles)
+
+        self._on_return(back)
+        return y
+
+    # -------------------------------------------------------------- the loss
+
+    def cross_entropy(self, logits: Value, targets: Array, factor: float = 1.0) -> Array:
+        """-ln p of the targets [N], 0 where they are negative.
+
+        While training the logits give way to their gradient for `factor` times the sum.
+        """
+        losses = self.buffer(targets.size)
+        if not self.training:
+            cross_entropy.cross_entropy(logits.data, targets, losses)
+            return losses
+        cross_entropy.cross_entropy_gradient(logits.data, targets, losses, factor)
+        logits.grad, logits.has_grad = logits.data, True
+        return losses
