@@ -45,6 +45,7 @@ COMMANDS = {
     "perplexity": (
         "How well a model predicts a text: e to the mean of -ln p over the scored tokens."
     ),
+    "train": "Train a small model on a text and write it as a GGUF file.",
     "warmup": (
         "Compile the kernels that a model needs on this CPU, so that it starts at once later."
     ),

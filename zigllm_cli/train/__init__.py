@@ -1,8 +1,8 @@
 """Training: small models from a text to a GGUF file, on the CPU, with hand-written gradients.
 
-    vocabulary    characters or byte-level BPE, made from the text; `pairs`: its merges
-    kernels/      what runs natively: one module per operation, its forward and its backward pass
-    tape          the operations of one pass in order, so that gradients go the way back
-    shape, models/    the models, one readable file each, in the words of the tape
-    parameters    everything that is learned, in one array
+vocabulary    characters or byte-level BPE, made from the text; `pairs`: its merges
+kernels/      what runs natively: one module per operation, its forward and its backward pass
+tape          the operations of one pass in order, so that gradients go the way back
+shape, models/    the models, one readable file each, in the words of the tape
+parameters    everything that is learned, in one array
 """

@@ -48,7 +48,7 @@ class Parameters:
     def initial(self, seed: int, dtype: type = np.float32) -> Array:
         """Numbers to start from: in the model's order, drawn from one generator."""
         generator = np.random.default_rng([seed, 0x1217])
-        flat = np.empty(self.size, dtype)
+        flat: Array = np.empty(self.size, dtype)
         views = self.views(flat)
         for name, tensor in self.tensors.items():
             if tensor.std:

@@ -1,7 +1,7 @@
 """RMSNorm (Zhang and Sennrich 2019) and LayerNorm (Ba et al. 2016), row by row.
 
-    RMSNorm    y = g x r            r = 1 / sqrt(mean(x^2) + epsilon)
-    LayerNorm  y = g (x - m) r + b  r = 1 / sqrt(variance + epsilon)
+RMSNorm    y = g x r            r = 1 / sqrt(mean(x^2) + epsilon)
+LayerNorm  y = g (x - m) r + b  r = 1 / sqrt(variance + epsilon)
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The models that can be trained: one module per architecture.
 
-    tensors(shape)                     what is learned
-    forward(tape, w, shape, tokens)    tokens [B, T] to logits [B T, vocabulary]
-    split(shape, name)                 the tensors of the file that a parameter holds, with rows
-    metadata(shape)                    the file's keys
+tensors(shape)                     what is learned
+forward(tape, w, shape, tokens)    tokens [B, T] to logits [B T, vocabulary]
+split(shape, name)                 the tensors of the file that a parameter holds, with rows
+metadata(shape)                    the file's keys
 """
 
 from __future__ import annotations

@@ -11,8 +11,10 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+import numpy as np
 
 from zigllm_cli.train.shape import Shape, Tensor
 from zigllm_cli.train.tape import Array, Rotation, Tape, Value
@@ -79,6 +81,18 @@ def forward(t: Tape, w: Mapping[str, Value], s: Shape, tokens: Array) -> Value:
 def split(s: Shape, name: str) -> dict[str, int]:
     """The file's tensors are the parameters."""
     return {}
+
+
+def constants(s: Shape) -> Iterator[tuple[str, Array]]:
+    """The zeros that a file has in place of biases."""
+    if s.bias:
+        return
+    sizes = {"attn_norm": s.width, "attn_qkv": 3 * s.width, "attn_output": s.width}
+    sizes |= {"ffn_norm": s.width, "ffn_up": s.ff, "ffn_down": s.width}
+    for i in range(s.layers):
+        for name, size in sizes.items():
+            yield f"blk.{i}.{name}.bias", np.zeros(size, np.float32)
+    yield "output_norm.bias", np.zeros(s.width, np.float32)
 
 
 def metadata(s: Shape) -> dict[str, Any]:

@@ -1,0 +1,234 @@
+"""Hyper-parameters of a run: a recipe's, changed by what the command line says.
+
+A recipe is a TOML file of `recipes/`, or of the user's own, with any of the fields of `Settings`.
+Comments are welcome in it; it is meant to be read.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from zigllm_cli.errors import InputError, UsageError
+from zigllm_cli.train.models import MODELS
+from zigllm_cli.train.shape import Shape
+
+FOLDER = Path(__file__).parent / "recipes"
+VOCABULARIES = ("characters", "bpe")
+TASKS = ("text", "lines", "names", "sort", "adder")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """See docs/train.md for what each one does; 0 means "follow another one" where that is said.
+
+    Attributes:
+        task: what the data is: running text, a document per line, or made by a rule.
+        vocabulary_size: wanted tokens of a BPE vocabulary.
+        special: control tokens of the vocabulary besides the end of a document.
+        validation: share of the text, from its end, that is held out.
+        kv_heads: 0 for as many as heads.
+        ff: 0 for 4 width (gpt2), or 8/3 width rounded up to 32s (llama).
+        decay_steps: until the learning rate has reached `min_learning_rate`; 0 for all steps.
+        accumulate: batches whose gradients make one step.
+        clip: largest norm of the gradient; 0 for any.
+        evaluate_every: steps between two validations.
+        evaluate_batches: batches of one; the last one takes the whole held-out text.
+        digits: of the numbers that `sort` sorts, or of those that `adder` adds.
+        symbols: different ones that `sort` sorts.
+    """
+
+    task: str = "text"
+    vocabulary: str = "characters"
+    vocabulary_size: int = 1024
+    special: tuple[str, ...] = ()
+    validation: float = 0.1
+    architecture: str = "llama"
+    layers: int = 4
+    width: int = 128
+    heads: int = 4
+    kv_heads: int = 0
+    ff: int = 0
+    context: int = 128
+    bias: bool = False
+    tied: bool = True
+    rope_base: float = 10000.0
+    epsilon: float = 1e-5
+    init_std: float = 0.02
+    batch: int = 16
+    steps: int = 2000
+    accumulate: int = 1
+    learning_rate: float = 1e-3
+    min_learning_rate: float = 1e-4
+    warmup: int = 100
+    decay_steps: int = 0
+    beta1: float = 0.9
+    beta2: float = 0.99
+    adam_epsilon: float = 1e-8
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    dropout: float = 0.0
+    evaluate_every: int = 250
+    evaluate_batches: int = 20
+    digits: int = 6
+    symbols: int = 3
+    seed: int = 1337
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("task", TASKS),
+            ("vocabulary", VOCABULARIES),
+            ("architecture", MODELS),
+        ):
+            if getattr(self, name) not in allowed:
+                raise UsageError(
+                    f"{name} is {getattr(self, name)!r}; choose one of {', '.join(allowed)}"
+                )
+        for name, (least, most) in BOUNDS.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise UsageError(f"{name} is {value}; choose {least:g} to {most:g}")
+
+    def changed(self, **values: Any) -> Settings:
+        """These with other values, each of the field's own type.
+
+        Raises:
+            UsageError: an unknown name, or a value that is not of its type or makes no sense.
+        """
+        now = asdict(self)
+        for name, value in values.items():
+            if name not in now:
+                raise UsageError(
+                    f"there is no setting {name!r}; known are {', '.join(sorted(now))}"
+                )
+            now[name] = _typed(name, value, now[name])
+        return Settings(**now)
+
+    def shape(self, vocabulary: int) -> Shape:
+        """The model's sizes for a vocabulary of so many tokens."""
+        plain = -(-8 * self.width // 96) * 32 if self.architecture == "llama" else 4 * self.width
+        return Shape(
+            architecture=self.architecture,
+            vocabulary=vocabulary,
+            context=self.context,
+            layers=self.layers,
+            width=self.width,
+            heads=self.heads,
+            kv_heads=self.kv_heads or self.heads,
+            ff=self.ff or plain,
+            bias=self.bias,
+            tied=self.tied,
+            rope_base=self.rope_base,
+            epsilon=self.epsilon,
+            init=self.init_std,
+        )
+
+
+MUCH = 1 << 20
+BOUNDS: dict[str, tuple[float, float]] = {
+    "vocabulary_size": (1, MUCH),
+    "validation": (0, 0.9),
+    "layers": (1, 1000),
+    "width": (1, 1 << 16),
+    "heads": (1, 1 << 12),
+    "kv_heads": (0, 1 << 12),
+    "ff": (0, 1 << 18),
+    "context": (2, MUCH),
+    "rope_base": (1, 1e12),
+    "epsilon": (1e-12, 1),
+    "init_std": (0, 100),
+    "batch": (1, MUCH),
+    "steps": (1, 1 << 40),
+    "accumulate": (1, MUCH),
+    "learning_rate": (0, 100),
+    "min_learning_rate": (0, 100),
+    "warmup": (0, 1 << 40),
+    "decay_steps": (0, 1 << 40),
+    "beta1": (0, 0.999999),
+    "beta2": (0, 0.999999),
+    "adam_epsilon": (1e-30, 1),
+    "weight_decay": (0, 100),
+    "clip": (0, 1e9),
+    "dropout": (0, 0.95),
+    "evaluate_every": (1, 1 << 40),
+    "evaluate_batches": (1, MUCH),
+    "digits": (1, 20),
+    "symbols": (2, 1000),
+    "seed": (0, (1 << 63) - 1),
+}
+"""Least and most of every number."""
+
+
+def _typed(name: str, value: Any, like: Any) -> Any:
+    """A value from a file or a word of the command line, as the type of the old one."""
+    if isinstance(value, str) and not isinstance(like, str):
+        value = _parsed(value)
+    if isinstance(like, tuple) and isinstance(value, list | tuple):
+        if all(isinstance(item, str) for item in value):
+            return tuple(value)
+    elif isinstance(like, bool) or isinstance(value, bool):
+        if isinstance(like, bool) and isinstance(value, bool):
+            return value
+    elif isinstance(like, float) and isinstance(value, int | float):
+        return float(value)
+    elif isinstance(value, type(like)):
+        return value
+    kind = {tuple: "list of texts", bool: "true or false", int: "whole number"}
+    wanted = kind.get(type(like), "number" if isinstance(like, float) else "text")
+    raise UsageError(f"{name} is {value!r}; a {wanted} is needed")
+
+
+def _parsed(word: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {word}")["value"]
+    except tomllib.TOMLDecodeError:
+        return word
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named list of hyper-parameters.
+
+    Attributes:
+        about: one sentence.
+    """
+
+    name: str
+    settings: Settings
+    about: str = ""
+    source: Path = field(default_factory=Path)
+
+
+def recipe_names() -> list[str]:
+    """Those that come with the program."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def read_recipe(name: str) -> Recipe:
+    """A recipe by name, or from a TOML file.
+
+    Raises:
+        UsageError: no such recipe, or one with a setting that is unknown or makes no sense.
+        InputError: the file cannot be read.
+    """
+    path = FOLDER / f"{name}.toml" if name in recipe_names() else Path(name)
+    if path.suffix != ".toml":
+        raise UsageError(
+            f"there is no recipe {name!r}; choose {', '.join(recipe_names())}, or a .toml file"
+        )
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is no TOML: {error}") from None
+    about = str(values.pop("about", ""))
+    try:
+        return Recipe(path.stem, Settings().changed(**values), about, path)
+    except UsageError as error:
+        raise UsageError(f"recipe {path.stem}: {error}") from None
+
+
+SETTING_NAMES = tuple(each.name for each in fields(Settings))

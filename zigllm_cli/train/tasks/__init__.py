@@ -1,0 +1,48 @@
+"""What a model learns: texts, or examples that a rule makes.
+
+    text     running text, or a document per line
+    sort     minGPT's: numbers to be sorted
+    adder    minGPT's: sums of two numbers
+
+Batches are functions of the seed and the step alone, so a run that was interrupted goes on with the
+very batches that it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+
+from zigllm_cli.train.settings import Settings
+from zigllm_cli.train.tape import Array
+from zigllm_cli.train.vocabulary import Vocabulary
+
+Batch = tuple[Array, Array]
+"""Tokens and targets [B, T], int32; a target below 0 does not count."""
+
+
+class Task(Protocol):
+    """Where batches come from.
+
+    Attributes:
+        vocabulary: of the model.
+        context: tokens of a sequence.
+        digest: of all that the batches depend on besides the settings.
+    """
+
+    vocabulary: Vocabulary
+    context: int
+    digest: str
+
+    def batch(self, step: int, part: int) -> Batch:
+        """To learn from, in a step's part (of gradient accumulation)."""
+
+    def held_out(self, batches: int | None) -> Iterator[Batch]:
+        """To validate on: so many batches, the same ones each time, or all there are."""
+
+
+def generator(s: Settings, *place: int) -> np.random.Generator:
+    """Random numbers of one place in a run."""
+    return np.random.default_rng([s.seed, *place])
