@@ -1,0 +1,146 @@
+"""Who the stories are about, where they live, what they own and what they wish for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+SHE = tuple(
+    (
+        "Tilda Nia Fern Juno Ruby Olive Wren Poppy Ada Mabel Ivy Rosa Kiki Elsie Maya Lulu Dot "
+        "Hazel Tess Nora Clover Pearl Zuzu Lottie Amal Yuki Lena Mina Bea Cleo Daisy Edda Flora "
+        "Greta Holly Isla Josie Kaya Luna Molly Nell Opal Pippa Romy Suki Tara Una Vera Willa Zoe"
+    ).split()
+)
+HE = tuple(
+    (
+        "Pip Bruno Otto Milo Hugo Finn Luca Toby Sam Bo Nils Theo Ned Jasper Arlo Felix Gus Basil "
+        "Rufus Oscar Ravi Kofi Anton Barney Cosmo Dario Emil Fritz Gino Henry Igor Jonas Kasper Leo "
+        "Max Noah Ollie Pablo Quinn Remy Stan Tim Ugo Victor Walt Yan Zack Benno Moss Teddy"
+    ).split()
+)
+
+ANIMALS = tuple(
+    (
+        "fox bear rabbit hedgehog mouse squirrel badger owl otter beaver duck goose frog toad "
+        "turtle snail hare deer wolf cat dog goat sheep pig cow horse donkey hen crow sparrow "
+        "penguin panda koala elephant lion tiger monkey giraffe camel llama mole bat swan raccoon "
+        "lamb kitten puppy pony parrot"
+    ).split()
+)
+FOLK = {
+    "girl": "she", "boy": "he", "princess": "she", "prince": "he", "wizard": "he", "witch": "she",
+    "pirate": "", "baker": "", "gardener": "", "knight": "", "giant": "", "dragon": "",
+    "robot": "", "ghost": "", "unicorn": "", "elf": "", "sailor": "", "painter": "",
+    "snowman": "he", "clockmaker": "", "fisherman": "he", "farmer": "", "troll": "", "fairy": "she",
+}  # fmt: skip
+"""Those who are no animals, with their pronoun where only one will do."""
+
+ADJECTIVES = tuple(
+    (
+        "little small young shy brave curious clever cheerful gentle kind quiet sleepy merry "
+        "careful patient friendly thoughtful lively tiny silly"
+    ).split()
+)
+
+HOMES = (
+    "in a little house by the river", "at the edge of the forest", "in a village in the hills",
+    "under an old oak tree", "in a cottage with a red door", "on a small farm",
+    "near a quiet lake", "in a green valley", "behind the old mill", "on top of a windy hill",
+    "on an island with one palm tree", "in a town by the sea", "in a garden full of roses",
+    "at the end of a long road", "beside a babbling brook", "in a tower made of stone",
+    "in a house with a round window", "in the middle of a meadow", "next to the lighthouse",
+    "at the foot of a blue mountain",
+)  # fmt: skip
+
+PLACES = (
+    "under the bridge", "behind the barn", "in the tall grass", "by the old well",
+    "beside the pond", "under a pile of leaves", "in the hollow tree", "near the mill",
+    "on the garden wall", "behind the bakery", "under the big stone", "by the apple tree",
+    "in the old boat", "at the top of the hill", "on the market square", "in the blackberry bush",
+)  # fmt: skip
+
+THINGS = {
+    "red kite": "fly it on windy days", "blue scarf": "wear it in the snow",
+    "silver bell": "ring it every morning", "wooden flute": "play it in the evening",
+    "yellow umbrella": "carry it in the rain", "little drum": "beat it on holidays",
+    "golden button": "polish it until it shone", "green hat": "wear it on Sundays",
+    "paper boat": "sail it on the pond", "old map": "look at it by candlelight",
+    "music box": "listen to it before bed", "glass marble": "hold it up to the sun",
+    "brass key": "wonder what it might open", "toy train": "push it around the room",
+    "picture book": "read it again and again", "striped ball": "bounce it against the wall",
+    "warm blanket": "sleep under it at night", "tin whistle": "blow it at the birds",
+    "lantern": "light it when it grew dark", "pocket watch": "hear it tick",
+    "magic pencil": "draw stars with it", "shiny shell": "hear the sea in it",
+    "blue teapot": "make tea with it for guests", "feather pen": "write letters with it",
+}  # fmt: skip
+"""Things to own, lose, break and give, and what one likes to do with each."""
+
+FOODS = (
+    "an apple pie", "a plum cake", "a loaf of bread", "a pot of soup", "a basket of berries",
+    "a jar of honey", "a bowl of porridge", "a plate of pancakes", "a bag of nuts",
+    "a cheese sandwich", "a carrot cake", "a tin of biscuits",
+)  # fmt: skip
+
+WISHES = {
+    "see the sea": ("the sea", "The water was blue and wide, and it sparkled in the sun"),
+    "touch the snow": ("the snow", "It was white and soft, and it melted on the tip of a nose"),
+    "see the whole world from above": (
+        "the top of the mountain",
+        "Far below lay the fields and the rivers, as small as toys",
+    ),
+    "hear the singing waterfall": (
+        "the waterfall",
+        "The water sang in a hundred voices, and a rainbow stood over it",
+    ),
+    "find the end of the rainbow": (
+        "the end of the rainbow",
+        "There was no gold, but there was a meadow with flowers of every colour",
+    ),
+    "visit the big city": ("the big city", "There were a thousand windows, and a light in each"),
+    "see the northern lights": (
+        "the far north",
+        "Green and purple ribbons danced across the whole sky",
+    ),
+    "find the oldest tree": (
+        "the oldest tree",
+        "It was so wide that ten friends could not reach around it",
+    ),
+}
+"""Where one may long to go, and what is there."""
+
+FEARS = {
+    "the dark": ("night came and every lamp went out", "the dark is only the day with its eyes closed"),
+    "thunder": ("a storm rolled over the roof", "thunder is only the clouds playing drums"),
+    "deep water": ("the bridge was gone and the stream had to be crossed", "water carries those who breathe slowly"),
+    "high places": ("a nest with a chick hung on the highest branch", "you only ever have to climb one branch at a time"),
+    "speaking in front of others": ("everybody in the village was waiting for a song", "you can sing to one friend, and the others may listen"),
+    "strangers": ("somebody knocked at the door late in the evening", "a stranger is a friend whose name you do not know yet"),
+}  # fmt: skip
+"""What one may be afraid of, when it comes, and the word that helps."""
+
+
+@dataclass(frozen=True)
+class Character:
+    """Somebody in a story: "Pip", "fox", "he"."""
+
+    name: str
+    kind: str
+    he: str
+
+    def slots(self, prefix: str = "") -> dict[str, str]:
+        """Name, kind and pronouns for a template; with capitals for the start of a sentence."""
+        him, his = ("him", "his") if self.he == "he" else ("her", "her")
+        words = {"name": self.name, "kind": self.kind, "he": self.he, "him": him, "his": his}
+        words |= {word.title(): words[word].title() for word in ("he", "his")}
+        return {prefix + key: value for key, value in words.items()}
+
+
+def character(random: Random, kind: str | None = None, *others: Character) -> Character:
+    """A character whose name and kind no other one has."""
+    taken = {one.kind for one in others}
+    while kind is None or kind in taken:
+        kind = random.choice(ANIMALS if random.random() < 0.72 else tuple(FOLK))
+    he = FOLK.get(kind) or random.choice(("he", "she"))
+    names = [n for n in (HE if he == "he" else SHE) if n not in {one.name for one in others}]
+    return Character(random.choice(names), kind, he)
