@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from threading import RLock
 from typing import Any
 
 from zigllm_cli.jit import cache as disk
@@ -62,9 +63,20 @@ def _symbol(kernel: Kernel) -> str:
     return "zigllm_" + kernel.name
 
 
-@cache
+_addresses: dict[Kernel, int] = {}
+_loading = RLock()
+
+
 def address(kernel: Kernel) -> int:
     """Where the kernel's machine code stands, compiled first if it is not kept on disk."""
+    if kernel not in _addresses:
+        with _loading:  # of two objects with one symbol, LLVM could name the one not yet finished
+            if kernel not in _addresses:
+                _addresses[kernel] = _loaded(kernel)
+    return _addresses[kernel]
+
+
+def _loaded(kernel: Kernel) -> int:
     code = disk.read(kernel.name)
     if code is None:
         from zigllm_cli.jit.compile import object_code
