@@ -164,7 +164,7 @@ class Model:
         """The logits behind every one of `tokens`, float32 [n, vocabulary].
 
         From an empty context, with keys and values in float32. Without `ctx` the context is the
-        number of tokens, rounded up to 256.
+        number of tokens, rounded up to 256 if the model knows so many.
 
         Raises:
             UsageError: no tokens, not tokens of this model, or more than `ctx`.
@@ -174,6 +174,9 @@ class Model:
 
         ids = [int(token) for token in tokens]
         context = self.options.ctx or max(-(-len(ids) // STEP) * STEP, STEP)
+        trained = self.file.hyperparameter("context_length")
+        if not self.options.ctx and isinstance(trained, int) and len(ids) <= trained:
+            context = min(context, trained)  # learned positions end there
         if not ids or len(ids) > context:
             raise UsageError(f"{len(ids)} tokens were given, but must be from 1 to {context}")
         if self._exact is None or self._exact.context != context:

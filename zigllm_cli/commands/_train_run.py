@@ -43,7 +43,6 @@ def run(request: Request) -> None:
     """Train, and write the model."""
     from zigllm_cli.engine.threads import default_threads
     from zigllm_cli.train.export import write_model
-    from zigllm_cli.train.network import Network
     from zigllm_cli.train.trainer import Trainer
 
     if request.plot is not None:
@@ -61,7 +60,7 @@ def run(request: Request) -> None:
         )
     task = _task(request, settings)
     shape = settings.shape(task.vocabulary.size)
-    network = Network.fresh(shape, settings.seed, request.threads or default_threads())
+    network = _network(task, settings, shape, request.threads or default_threads())
     trainer = Trainer(settings, task, network, checkpoint)
     size = human_count(network.flat.size)
     talk(f"{recipe.name}: {shape.architecture} of {size} parameters, {shape.vocabulary} tokens")
@@ -80,7 +79,7 @@ def run(request: Request) -> None:
     general = {"name": request.name or request.output.stem, "file_type": 0}
     write_model(request.output, shape, arrays, task.vocabulary.entries(), general)
     checkpoint.unlink(missing_ok=True)
-    view.finish(trainer, request.output)
+    view.finish(trainer, request.output, _samples(task, network, settings))
     if request.plot is not None:
         from zigllm_cli.commands._train_plot import write_plot
 
@@ -89,13 +88,35 @@ def run(request: Request) -> None:
         talk(f"{request.output}: {human_bytes(request.output.stat().st_size)}")
 
 
+def _network(task: Any, settings: Settings, shape: Any, threads: int) -> Any:
+    from zigllm_cli.train.microgpt import MicroNetwork
+    from zigllm_cli.train.network import Network
+
+    if settings.task == "names":
+        return MicroNetwork.drawn(shape, task.random)
+    return Network.fresh(shape, settings.seed, threads, settings.precision)
+
+
 def _task(request: Request, settings: Settings) -> Any:
+    from zigllm_cli.train.tasks.names import Names
     from zigllm_cli.train.tasks.text import Text
 
     if request.data is None:
         raise UsageError("name the text to learn from, or - for standard input")
+    if settings.task == "names":
+        return Names(settings, _read(request.data))
     held = None if request.validation is None else _read(request.validation)
     return Text(settings, _read(request.data), held)
+
+
+def _samples(task: Any, network: Any, settings: Settings) -> list[str]:
+    from zigllm_cli.train.microgpt import sample
+
+    if settings.task != "names":
+        return []
+    end = task.vocabulary.end
+    ids = (sample(network, task.random, end, settings.temperature) for _ in range(settings.samples))
+    return [task.vocabulary.decode(each) for each in ids]
 
 
 def _read(path: Path) -> str:

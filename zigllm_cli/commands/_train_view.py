@@ -9,7 +9,7 @@ from math import exp, isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zigllm_cli.commands._output import talk, write
+from zigllm_cli.commands._output import printable, talk, write
 
 if TYPE_CHECKING:
     from zigllm_cli.train.settings import Settings
@@ -27,7 +27,8 @@ class Lines:
         """Say how far it is."""
         self._tokens += report.tokens
         self._seconds += report.seconds
-        if not isnan(report.validation) or report.step == 1:
+        s = self.settings
+        if report.step == 1 or report.step == s.steps or report.step % s.evaluate_every == 0:
             talk(self.line(report))
             self._tokens, self._seconds = 0, 0.0
 
@@ -39,13 +40,14 @@ class Lines:
         rate = self._tokens / max(self._seconds, 1e-9)
         return " · ".join([*parts, f"{rate:,.0f} tokens/s"])
 
-    def finish(self, trainer: Trainer, output: Path) -> None:
+    def finish(self, trainer: Trainer, output: Path, samples: list[str]) -> None:
         """Say what was reached."""
         if not isnan(trainer.final):
             talk(
                 f"validation loss {trainer.final:.4f} (perplexity {exp(trainer.final):.3f})"
                 f" over {trainer.final_tokens:,} tokens"
             )
+        write("".join(f"{printable(sample)}\n" for sample in samples))
 
 
 class JsonLines(Lines):
@@ -65,11 +67,13 @@ class JsonLines(Lines):
             values["validation_loss"] = report.validation
         write(json.dumps(values) + "\n")
 
-    def finish(self, trainer: Trainer, output: Path) -> None:
+    def finish(self, trainer: Trainer, output: Path, samples: list[str]) -> None:
         """The last line tells of the file."""
         final = None if isnan(trainer.final) else trainer.final
         values = {"output": str(output), "steps": trainer.history.steps}
         values |= {"validation_loss": final, "validation_tokens": trainer.final_tokens}
+        if samples:
+            values["samples"] = samples
         write(json.dumps(values) + "\n")
 
 

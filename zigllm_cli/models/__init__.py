@@ -39,6 +39,7 @@ FAMILIES: dict[str, str] = {
     "llama": "llama.Llama",
     "mamba": "mamba.Mamba",
     "mamba2": "mamba2.Mamba2",
+    "microgpt": "microgpt.MicroGPT",
     "mpt": "mpt.MPT",
     "nemotron": "starcoder2.Nemotron",
     "nomic-bert": "bert.NomicBert",

@@ -1,4 +1,4 @@
-"""The learning rate of each step: a linear warm-up, then half a cosine.
+"""The learning rate of each step: a linear warm-up, then half a cosine or a line.
 
 Loshchilov and Hutter 2017.
 """
@@ -18,5 +18,5 @@ def learning_rate(s: Settings, step: int) -> float:
     if step >= end:
         return s.min_learning_rate
     share = (step - s.warmup) / max(end - s.warmup, 1)
-    least = s.min_learning_rate
-    return least + (s.learning_rate - least) * 0.5 * (1 + cos(pi * share))
+    left = 1 - share if s.schedule == "linear" else 0.5 * (1 + cos(pi * share))
+    return s.min_learning_rate + (s.learning_rate - s.min_learning_rate) * left

@@ -18,6 +18,8 @@ from zigllm_cli.train.shape import Shape
 FOLDER = Path(__file__).parent / "recipes"
 VOCABULARIES = ("characters", "bpe")
 TASKS = ("text", "lines", "names", "sort", "adder")
+PRECISIONS = ("float32", "float64")
+SCHEDULES = ("cosine", "linear")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Settings:
         validation: share of the text, from its end, that is held out.
         kv_heads: 0 for as many as heads.
         ff: 0 for 4 width (gpt2), or 8/3 width rounded up to 32s (llama).
+        precision: of all numbers while training.
+        schedule: how the learning rate falls behind the warm-up.
         decay_steps: until the learning rate has reached `min_learning_rate`; 0 for all steps.
         accumulate: batches whose gradients make one step.
         clip: largest norm of the gradient; 0 for any.
@@ -38,6 +42,7 @@ class Settings:
         evaluate_batches: batches of one; the last one takes the whole held-out text.
         digits: of the numbers that `sort` sorts, or of those that `adder` adds.
         symbols: different ones that `sort` sorts.
+        samples: documents to be made up at the end (`names`), at this temperature.
     """
 
     task: str = "text"
@@ -57,11 +62,13 @@ class Settings:
     rope_base: float = 10000.0
     epsilon: float = 1e-5
     init_std: float = 0.02
+    precision: str = "float32"
     batch: int = 16
     steps: int = 2000
     accumulate: int = 1
     learning_rate: float = 1e-3
     min_learning_rate: float = 1e-4
+    schedule: str = "cosine"
     warmup: int = 100
     decay_steps: int = 0
     beta1: float = 0.9
@@ -75,12 +82,16 @@ class Settings:
     digits: int = 6
     symbols: int = 3
     seed: int = 1337
+    samples: int = 0
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         for name, allowed in (
             ("task", TASKS),
             ("vocabulary", VOCABULARIES),
             ("architecture", MODELS),
+            ("precision", PRECISIONS),
+            ("schedule", SCHEDULES),
         ):
             if getattr(self, name) not in allowed:
                 raise UsageError(
@@ -156,6 +167,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "evaluate_batches": (1, MUCH),
     "digits": (1, 20),
     "symbols": (2, 1000),
+    "samples": (0, MUCH),
+    "temperature": (1e-3, 100),
     "seed": (0, (1 << 63) - 1),
 }
 """Least and most of every number."""

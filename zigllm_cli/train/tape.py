@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod, sqrt
 from typing import Any
 
@@ -197,6 +198,24 @@ class Tape:
             norms.layer_norm_backward(
                 x.data, gain.data, mean, inverse, y.grad, dx, accumulate, dgain, dbias
             )
+
+        self._on_return(back)
+        return y
+
+    def side_by_side(self, parts: list[Value]) -> Value:
+        """The columns of several values in one, in order."""
+        edges = np.cumsum([0, *(part.data.shape[1] for part in parts)])
+        y = self.value(parts[0].data.shape[0], int(edges[-1]))
+        places = [slice(*pair) for pair in pairwise(edges.tolist())]
+        for part, place in zip(parts, places, strict=True):
+            y.data[:, place] = part.data
+
+        def back() -> None:
+            assert y.grad is not None
+            for part, place in zip(parts, places, strict=True):
+                grad, accumulate = self._gradient(part)
+                assert not accumulate
+                grad[...] = y.grad[:, place]
 
         self._on_return(back)
         return y
