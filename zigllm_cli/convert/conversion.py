@@ -7,18 +7,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from zigllm_cli.errors import InputError
 from zigllm_cli.gguf import ValueType
 from zigllm_cli.gguf.entry import Entry, TypedList
 from zigllm_cli.gguf.types import TensorType
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, np.dtype[Any]]
-    Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class SourceTensor:
     name: str
     shape: tuple[int, ...]
     type: TensorType
-    read: Callable[[], Array]
+    read: Callable[[], NDArray[Any]]
     release: Callable[[], None] | None = None
     order: str = "<"
 
@@ -124,8 +123,6 @@ class SourceTensor:
         Raises:
             InputError: the source gave another number of bytes than it announced.
         """
-        import numpy as np
-
         data = np.ascontiguousarray(self.read()).reshape(-1).view(np.uint8)
         if data.nbytes != self.nbytes:
             raise InputError(

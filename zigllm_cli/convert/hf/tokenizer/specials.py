@@ -1,0 +1,131 @@
+"""Tokens with a meaning, and which of them are put around a text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zigllm_cli.convert.conversion import Keys
+from zigllm_cli.convert.hf.config import Config, read_object
+from zigllm_cli.convert.hf.tokenizer.files import TokenizerFiles
+from zigllm_cli.convert.hf.tokenizer.vocabularies import Vocabulary
+
+NAMES = {
+    "bos": "bos",
+    "eos": "eos",
+    "unk": "unknown",
+    "sep": "seperator",
+    "pad": "padding",
+    "mask": "mask",
+    "eot": "eot",
+    "eom": "eom",
+}
+"""What transformers calls them, and GGUF's keys (one is misspelt in every file)."""
+
+FLAGS = ("bos", "eos", "sep")
+TURN_ENDS = ("<end_of_turn>",)
+"""Texts that end a turn and that no file names."""
+
+
+def put_specials(
+    keys: Keys, files: TokenizerFiles, config: Config, vocabulary: Vocabulary
+) -> None:
+    """Set the ids, and whether a text begins with BOS and ends with EOS or SEP."""
+    texts = {kind: files.token_text(kind) for kind in (*NAMES, "cls")}
+    texts["bos"] = texts["bos"] or texts["cls"]
+    texts["eos"] = texts["eos"] or texts["sep"]
+    adds = _adds(files, texts)
+    ids = _ids(files, config, vocabulary, texts)
+    for kind, name in NAMES.items():
+        keys.u32(f"tokenizer.ggml.{name}_token_id", ids.get(kind))
+    for kind in FLAGS:
+        flag = adds.get(kind, files.config.get(f"add_{kind}_token"))
+        if isinstance(flag, bool):
+            keys.flag(f"tokenizer.ggml.add_{kind}_token", flag)
+
+
+def _ids(
+    files: TokenizerFiles,
+    config: Config,
+    vocabulary: Vocabulary,
+    texts: dict[str, str | None],
+) -> dict[str, int]:
+    """Ids by kind: of the tokenizer's texts among added tokens, else what `config.json` says."""
+    added = {token.text: token.id for token in (*files.config_added, *files.json_added)}
+    size = len(vocabulary.tokens)
+    found: dict[str, int] = {}
+    for kind in NAMES:
+        text = texts.get(kind)
+        number = added.get(text) if text is not None else None
+        if number is None:
+            number = _first(config.get(f"{kind}_token_id"))
+        if number is None and text is not None and kind in ("bos", "eos"):
+            number = vocabulary.id_of(text)
+        if number is not None and 0 <= number < size:
+            found[kind] = number
+    if "eos" in found and "eot" not in found:
+        ends = read_object(files.folder / "generation_config.json").get("eos_token_id")
+        more = [_first(end) for end in ends] if isinstance(ends, list) else []
+        more += [vocabulary.id_of(text) for text in TURN_ENDS]
+        others = [n for n in more if n is not None and n != found["eos"] and 0 <= n < size]
+        if others:
+            found["eot"] = others[-1]
+    return found
+
+
+def _first(value: Any) -> int | None:
+    """A number, or the first of several."""
+    if isinstance(value, list) and value:
+        value = value[0]
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _adds(files: TokenizerFiles, texts: dict[str, str | None]) -> dict[str, bool]:
+    """What the post-processor of `tokenizer.json` puts around a text; it may name new tokens."""
+    adds: dict[str, bool] = {}
+    for step in _steps(files.tokenizer.get("post_processor")):
+        kind = step.get("type")
+        if kind == "ByteLevel":
+            adds.setdefault("bos", False)
+            adds.setdefault("eos", False)
+        elif kind == "RobertaProcessing":
+            adds |= {"bos": True, "eos": True, "sep": True}
+        elif kind == "TemplateProcessing":
+            _read_template(step, texts, adds)
+    return adds
+
+
+def _steps(node: Any) -> list[dict[str, Any]]:
+    if not isinstance(node, dict):
+        return []
+    steps = node.get("processors", [node])
+    return [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+
+
+def _read_template(
+    step: dict[str, Any], texts: dict[str, str | None], adds: dict[str, bool]
+) -> None:
+    """A template such as `<s> $A </s>`, as far as its first and its last token go."""
+    single = step.get("single")
+    if not isinstance(single, list) or len(single) < 2:
+        return
+    first, last = (_special(single[place]) for place in (0, -1))
+    if first is not None:
+        if texts.get("bos") is None:
+            texts["bos"] = first
+        adds["bos"] = first in (texts.get("bos"), texts.get("cls"))
+    if last is not None:
+        if last != texts.get("eos"):
+            texts["eot"], texts["eos"] = texts.get("eos"), last
+        adds["eos"] = True
+    pair = step.get("pair")
+    inner = [_special(item) for item in pair] if isinstance(pair, list) else []
+    if adds.get("eos") is None and any(
+        text is not None and text in (texts.get("sep"), texts.get("eos")) for text in inner
+    ):
+        adds["sep"] = True
+
+
+def _special(item: Any) -> str | None:
+    token = item.get("SpecialToken") if isinstance(item, dict) else None
+    text = token.get("id") if isinstance(token, dict) else None
+    return text if isinstance(text, str) else None
