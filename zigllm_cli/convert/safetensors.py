@@ -17,27 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from zigllm_cli.convert.stored import SIZES, stored_values
 from zigllm_cli.convert.values import DTYPES, Array, Values
-from zigllm_cli.errors import InputError, UnsupportedError
+from zigllm_cli.errors import InputError
 from zigllm_cli.gguf.model_file import forget
-from zigllm_cli.gguf.types import tensor_type
 
 MAX_HEADER = 100_000_000
 """Bytes of the table; the limit of the format."""
-
-PLAIN = {
-    **{"F64": ("F64", 8), "F32": ("F32", 4), "F16": ("F16", 2), "BF16": ("BF16", 2)},
-    **{"I64": ("I64", 8), "I32": ("I32", 4), "I16": ("I16", 2), "I8": ("I8", 1)},
-}
-"""The format's types that ggml has too, and bytes of a value."""
-
-WIDENED = {
-    **{"U8": ("u1", "I16", "<i2"), "BOOL": ("u1", "I8", "i1")},
-    **{"U16": ("<u2", "I32", "<i4"), "U32": ("<u4", "I64", "<i8")},
-}
-"""Types that become a wider one: NumPy's dtype, the new type and its dtype."""
-
-FP8 = ("F8_E4M3", "F8_E5M2")
 
 
 @dataclass(frozen=True)
@@ -81,36 +67,19 @@ class SafetensorsFile:
         forget(self._map, record.start, record.stop)
 
     def values(self, record: Record) -> Values:
-        """A tensor, not read yet; FP8 as float32, without a scale.
+        """A tensor, not read yet; 8-bit floats as float32, without a scale.
 
         Raises:
-            UnsupportedError: of a type that has no meaning here.
+            UnsupportedError: of a type that is not converted.
         """
-        dtype, shape = record.dtype, record.shape
-
-        def release() -> None:
-            self.release(record)
-
-        def read() -> Array:
-            data = self.raw(record)
-            if dtype in FP8:
-                return fp8_table(dtype)[data].reshape(shape)
-            if dtype in WIDENED:
-                old, _, new = WIDENED[dtype]
-                return data.view(old).astype(new).reshape(shape)
-            return data.view(DTYPES[dtype]).reshape(shape)
-
-        if dtype in FP8:
-            kind = "F32"
-        elif dtype in WIDENED:
-            kind = WIDENED[dtype][1]
-        elif dtype in PLAIN:
-            kind = PLAIN[dtype][0]
-        else:
-            raise UnsupportedError(
-                f"{self.path.name}: {record.name} is of type {dtype}, which is not converted"
-            )
-        return Values(record.name, shape, tensor_type(kind), read, release)
+        dtype = DTYPES.get(record.dtype, f"<u{SIZES.get(record.dtype, 1)}")
+        return stored_values(
+            record.name,
+            record.dtype,
+            record.shape,
+            lambda: self.raw(record).view(dtype).reshape(record.shape),
+            lambda: self.release(record),
+        )
 
 
 def recognises(path: Path) -> bool:
@@ -120,28 +89,11 @@ def recognises(path: Path) -> bool:
             head = file.read(9)
     except OSError:
         return False
-    return len(head) == 9 and 2 <= int.from_bytes(head[:8], "little") <= MAX_HEADER and (
-        head[8:] == b"{"
+    return (
+        len(head) == 9
+        and 2 <= int.from_bytes(head[:8], "little") <= MAX_HEADER
+        and (head[8:] == b"{")
     )
-
-
-def fp8_table(dtype: str) -> Array:
-    """float32 [256]: the value of every byte (OCP 8-bit floating point specification, 2023)."""
-    byte = np.arange(256)
-    exponent_bits, mantissa_bits, bias = (4, 3, 7) if dtype == "F8_E4M3" else (5, 2, 15)
-    exponent = byte >> mantissa_bits & (1 << exponent_bits) - 1
-    mantissa = byte & (1 << mantissa_bits) - 1
-    fraction = mantissa / (1 << mantissa_bits)
-    value = np.where(
-        exponent == 0,
-        np.ldexp(fraction, 1 - bias),
-        np.ldexp(1 + fraction, exponent - bias),
-    )
-    if dtype == "F8_E4M3":
-        value = np.where(byte & 0x7F == 0x7F, np.nan, value)
-    else:
-        value = np.where(exponent == 31, np.where(mantissa == 0, np.inf, np.nan), value)
-    return np.where(byte >> 7, -value, value).astype(np.float32)
 
 
 # ------------------------------------------------------------------ the table
@@ -202,10 +154,10 @@ def _check_places(records: dict[str, Record], data: int, size: int, path: Path) 
         nbytes = record.stop - record.start
         if nbytes < 0 or record.stop > size:
             raise InputError(
-                f"{path} is truncated or damaged: {record.name!r:.100} lies at bytes {record.start} "
-                f"to {record.stop}, and the file has {size}"
+                f"{path} is truncated or damaged: {record.name!r:.100} lies at bytes "
+                f"{record.start} to {record.stop}, and the file has {size}"
             )
-        width = _width(record.dtype)
+        width = SIZES.get(record.dtype)
         if width and nbytes != prod(record.shape) * width:
             raise InputError(
                 f"{path}: {record.name!r:.100} is {record.dtype} of shape {record.shape}, which "
@@ -215,9 +167,3 @@ def _check_places(records: dict[str, Record], data: int, size: int, path: Path) 
     for before, after in pairwise(places):
         if after.start < before.stop:
             raise InputError(f"{path}: {before.name!r:.100} and {after.name!r:.100} overlap")
-
-
-def _width(dtype: str) -> int:
-    if dtype in PLAIN:
-        return PLAIN[dtype][1]
-    return {"U8": 1, "BOOL": 1, "U16": 2, "U32": 4, "U64": 8, **dict.fromkeys(FP8, 1)}.get(dtype, 0)

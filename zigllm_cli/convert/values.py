@@ -107,8 +107,7 @@ class Values:
             raise InputError(f"{self.name} of shape {self.shape} cannot be split into {sizes}")
         starts = [sum(sizes[:i]) for i in range(len(sizes))]
         return [
-            self.part(start, start + size, axis)
-            for start, size in zip(starts, sizes, strict=True)
+            self.part(start, start + size, axis) for start, size in zip(starts, sizes, strict=True)
         ]
 
     def computed(self, compute: Callable[[Array], Array]) -> Values:

@@ -11,7 +11,7 @@ from zigllm_cli.convert.hf.config import Config
 from zigllm_cli.errors import InputError
 
 HANDLED_ELSEWHERE = ("default", "llama3", "dynamic", "proportional")
-"""Types that need no keys: the first is plain, the second has factors, the others their families."""
+"""Types that need no keys: plain, with factors, or left to their families."""
 
 
 def put_rope_keys(keys: Keys, config: Config, theta: float) -> None:
@@ -55,6 +55,7 @@ def llama3_factors(config: Config, theta: float) -> list[float]:
     Raises:
         InputError: the limits are impossible.
     """
+
     def number(name: str, default: float) -> float:
         value = config.rope_number(name)
         return default if value is None else value

@@ -1,4 +1,4 @@
-"""The tensors of a folder: one file or many, safetensors or torch's, FP8 with its scales applied."""
+"""The tensors of a folder: one file or many, safetensors or torch's, FP8 times its scales."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from zigllm_cli.convert.hf.config import Config, read_object
 from zigllm_cli.convert.safetensors import SafetensorsFile
+from zigllm_cli.convert.stored import stored_values
 from zigllm_cli.convert.values import Array, Values
 from zigllm_cli.errors import InputError, UnsupportedError
 from zigllm_cli.gguf.types import tensor_type
@@ -72,10 +73,11 @@ def read_weights(folder: Path, config: Config) -> list[Values]:
 def _tensors(path: Path) -> Iterator[Values]:
     if path.suffix == ".safetensors":
         yield from SafetensorsFile(path)
-    else:
-        raise UnsupportedError(
-            f"{path} is of torch's own format; convert it to safetensors with transformers first"
-        )
+        return
+    from zigllm_cli.convert.torch import read_torch, tensors_of
+
+    for name, tensor in tensors_of(read_torch(path)).items():
+        yield stored_values(name, tensor.type, tensor.shape, tensor.numpy)
 
 
 def _check_index(folder: Path, found: dict[str, Values]) -> None:

@@ -45,6 +45,8 @@ class Cohere2(Family):
         """Norms may carry biases, which are nothing but zeros."""
         if name.endswith(".bias"):
             if values.floats().any():
-                raise InputError(f"{values.name} is not zero, which no reader of the file allows for")
+                raise InputError(
+                    f"{values.name} is not zero, which no reader of the file allows for"
+                )
             return
         yield from super().inside(name, values)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from zigllm_cli.convert.conversion import Keys
-from zigllm_cli.convert.hf.family import LLAMA_BLOCK
 from zigllm_cli.convert.hf.families.llama import Llama
+from zigllm_cli.convert.hf.family import LLAMA_BLOCK
 from zigllm_cli.convert.values import Values
 
 

@@ -28,7 +28,9 @@ class HunYuanDense(Family):
             return
         width = c.head_width
         base = c.rope_number("rope_theta") or self.theta
-        keys.f32(".rope.freq_base", base * (50 if alpha is None else alpha) ** (width / (width - 2)))
+        keys.f32(
+            ".rope.freq_base", base * (50 if alpha is None else alpha) ** (width / (width - 2))
+        )
         keys.text(".rope.scaling.type", "none")
         keys.f32(".rope.scaling.factor", 1.0)
         if c.rope_type == "dynamic":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from zigllm_cli.convert.conversion import Keys
 from zigllm_cli.convert.hf.family import LLAMA_BLOCK, Family
 
@@ -11,7 +13,7 @@ class Llama(Family):
 
     architecture = "llama"
     permuted = True
-    head_dim = 0
+    head_dim: ClassVar[int | None] = 0
 
     def put_keys(self, keys: Keys) -> None:
         super().put_keys(keys)

@@ -78,9 +78,7 @@ class Phi3(Family):
         return self.config.need("n_positions", "max_position_embeddings")
 
     def _original_context(self) -> int:
-        return int(
-            self.config.rope_number("original_max_position_embeddings") or self._context()
-        )
+        return int(self.config.rope_number("original_max_position_embeddings") or self._context())
 
     def _rotated(self) -> int:
         share = self.config.rope_number("partial_rotary_factor") or 1.0

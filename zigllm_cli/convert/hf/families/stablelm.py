@@ -11,7 +11,9 @@ from zigllm_cli.convert.hf.family import LLAMA_BLOCK, Family
 from zigllm_cli.convert.values import Values, stacked
 from zigllm_cli.errors import InputError
 
-HEAD_NORM = re.compile(r"(?:model\.)?layers\.(\d+)\.self_attn\.([qk])_layernorm\.norms\.(\d+)\.weight")
+HEAD_NORM = re.compile(
+    r"(?:model\.)?layers\.(\d+)\.self_attn\.([qk])_layernorm\.norms\.(\d+)\.weight"
+)
 
 
 class StableLM(Family):

@@ -1,4 +1,4 @@
-"""Find `tokenizer.ggml.pre`: which pre-tokenizer of GGUF's table cuts text as a tokenizer.json does.
+"""Find `tokenizer.ggml.pre`: which row of GGUF's table cuts text as a tokenizer.json does.
 
 Names are compared by what they do: the steps of the file's own `pre_tokenizer` cut a text on which
 all rows of the table differ, and the row that cuts it alike is the one. The rows' patterns know
@@ -21,16 +21,14 @@ from zigllm_cli.errors import InputError, UnsupportedError
 from zigllm_cli.tokenizers.pretokenizers import NAMES, PreTokenizer, pretokenizer
 
 PROBE = (
-    "\n \n\n \n\n\n \t \t\t \t\n  \n   \n    \n     \nHello  world, it's 3 o'clock: I'Ve told HE'LL "
-    "you'd 'tis 33 333 3333 33333 333333 3333333 33333333 3.3 3..3 3...3 $5+4=9^2~|x|<y>`z` foo_bar "
-    "camelCase PascalCase HTTPServer x2y3 v1.2.3 (a)[b]{c}\"d\"!!!??? ...\n\n\t  end /* c */ //e\r\n"
-    "\r\n你好 世界，我想在apple工作1314151天。 日本語のテキスト カタカナ 한국어 조선 "
+    "\n \n\n \n\n\n \t \t\t \t\n  \n   \n    \n     \nHello  world, it's 3 o'clock: I'Ve told "
+    "HE'LL you'd 'tis 33 333 3333 33333 333333 3333333 33333333 3.3 3..3 3...3 $5+4=9^2~|x|<y>`z` "
+    'foo_bar camelCase PascalCase HTTPServer x2y3 v1.2.3 (a)[b]{c}"d"!!!??? ...\n\n\t  end /* c '
+    "*/ //e\r\n\r\n你好 世界，我想在apple工作1314151天。 日本語のテキスト カタカナ 한국어 조선 "
     "१२३ ½² ① “q” ‘r’ … — a-b a--b ------====== \u3000x\u00a0y 🚀🦙🦙 é naïve\n/\n//\nwe'really\n"
-    "                    deep   \n   #!%&*@;:,. 'sss 'S 'T x's y'LL 12's IMGIMGABCZ <sentinel:12> "
-    + " " * 70
-    + "x"
-    + " " * 600
-    + "y ,!? «z» a  bc ㄅㄆ ！！ 12,345.67 1234567 a1b22c333 \r x\ny"
+    "                    deep   \n   #!%&*@;:,. 'sss 'S 'T x's y'LL 12's IMGIMGABCZ "
+    "<sentinel:12> " + " " * 70 + "x" + " " * 600 + "y ,!? «z» a  bc ㄅㄆ ！！ 12,345.67 1234567 "
+    "a1b22c333 \r x\ny"
 )
 MARKS = "ভাষা ไทย កាន់តែ e\u0301 b\u0300c नमस्ते"
 """Letters with marks that combine: some rows cut there where their models do not."""

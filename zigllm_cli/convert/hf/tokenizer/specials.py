@@ -26,9 +26,7 @@ TURN_ENDS = ("<end_of_turn>",)
 """Texts that end a turn and that no file names."""
 
 
-def put_specials(
-    keys: Keys, files: TokenizerFiles, config: Config, vocabulary: Vocabulary
-) -> None:
+def put_specials(keys: Keys, files: TokenizerFiles, config: Config, vocabulary: Vocabulary) -> None:
     """Set the ids, and whether a text begins with BOS and ends with EOS or SEP."""
     texts = {kind: files.token_text(kind) for kind in (*NAMES, "cls")}
     texts["bos"] = texts["bos"] or texts["cls"]

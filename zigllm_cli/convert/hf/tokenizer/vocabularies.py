@@ -66,9 +66,7 @@ class Vocabulary:
             return None
 
 
-def find_vocabulary(
-    files: TokenizerFiles, config: Config, options: Options
-) -> Vocabulary | None:
+def find_vocabulary(files: TokenizerFiles, config: Config, options: Options) -> Vocabulary | None:
     """The vocabulary of a folder, None where it has none.
 
     Raises:
@@ -149,9 +147,7 @@ def word_pieces(files: TokenizerFiles, ids: dict[str, int], size: int | None) ->
     return Vocabulary("bert", "jina-v2-en", texts, types, keys=keys)
 
 
-def sentence_pieces(
-    piece: SentencePiece, files: TokenizerFiles, size: int | None
-) -> Vocabulary:
+def sentence_pieces(piece: SentencePiece, files: TokenizerFiles, size: int | None) -> Vocabulary:
     """SentencePiece's `tokenizer.model`, with the tokens that the other files add."""
     count = size or len(piece.texts)
     tokens = [f"[PAD{i}]" for i in range(count)]
@@ -199,9 +195,11 @@ def spaced_bpe(files: TokenizerFiles, size: int | None) -> Vocabulary:
         elif types[index] in (TokenType.CONTROL, TokenType.USER_DEFINED):
             scores[index] = ADDED_SCORE
     keys = {}
-    prepends = "Prepend" in str(files.tokenizer.get("normalizer")) or (
-        "always" in str(files.tokenizer.get("pre_tokenizer"))
-    ) or "first" in str(files.tokenizer.get("pre_tokenizer"))
+    prepends = (
+        "Prepend" in str(files.tokenizer.get("normalizer"))
+        or ("always" in str(files.tokenizer.get("pre_tokenizer")))
+        or "first" in str(files.tokenizer.get("pre_tokenizer"))
+    )
     if not prepends:
         keys["add_space_prefix"] = (ValueType.BOOL, False)
     return Vocabulary("llama", "default", tokens, types, scores, keys=keys)
@@ -234,7 +232,7 @@ def unigram(files: TokenizerFiles, size: int | None) -> Vocabulary:
 
 
 def _xlm_roberta(piece: SentencePiece, size: int | None) -> Vocabulary:
-    """`sentencepiece.bpe.model`: the model's ids are one more than the file's, with <pad> put in."""
+    """`sentencepiece.bpe.model`: ids are one more than in the file, for <pad> was put in."""
     if piece.model_type != UNIGRAM:
         raise UnsupportedError("sentencepiece.bpe.model is not of type unigram; not converted")
     control = int(TokenType.CONTROL)
