@@ -56,7 +56,7 @@ class MicroNetwork(Network):
         """Adam's step, the first being number 1."""
         factor = min(1.0, s.clip / (self.norm + 1e-6)) if s.clip else 1.0
         adamw(
-            *(self.flat, self._total, self.first, self.second, 0, self.flat.size, rate),
+            *(self.flat, self._total, self.first, self.second, rate),
             *(s.beta1, s.beta2, s.adam_epsilon, s.weight_decay, float(number), factor),
         )
 

@@ -24,7 +24,7 @@ from zigllm_cli.train.tape import Array, Tape
 
 MOST_SHARDS = 16
 SHARD_TOKENS = 128
-"""A shard has at least so many tokens: products of fewer leave a core half idle."""
+"""A shard has at least so many tokens: products of fewer wait more for Python than they compute."""
 
 PIECE = 1 << 16
 """Parameters that one thread updates at a time."""
@@ -152,11 +152,11 @@ class Network:
 
     # -------------------------------------------------------------- the step
 
-    def _pieces(self) -> list[tuple[int, int, bool]]:
-        """Parts of the parameters: first, last + 1, and whether weight decay pulls at them."""
+    def _pieces(self) -> list[tuple[slice, bool]]:
+        """Parts of the parameters, and whether weight decay pulls at them."""
         edges = (0, self.parameters.decaying, self.flat.size)
         return [
-            (start, min(start + PIECE, edges[part + 1]), part == 0)
+            (slice(start, min(start + PIECE, edges[part + 1])), part == 0)
             for part in range(2)
             for start in range(edges[part], edges[part + 1], PIECE)
         ]
@@ -164,8 +164,8 @@ class Network:
     def _sum(self, count: int, more: bool) -> None:
         parts = self._parts[:count]
 
-        def work(piece: tuple[int, int, bool]) -> float:
-            return float(sum_gradients(parts, piece[0], piece[1], self._total, more))
+        def work(piece: tuple[slice, bool]) -> float:
+            return float(sum_gradients(parts[:, piece[0]], self._total[piece[0]], more))
 
         self._squares = sum(self._map(work, self._pieces()))
 
@@ -183,10 +183,11 @@ class Network:
         """AdamW's step, the first being number 1, with the gradient clipped to `s.clip`."""
         factor = min(1.0, s.clip / (self.norm + 1e-6)) if s.clip else 1.0
 
-        def work(piece: tuple[int, int, bool]) -> None:
-            decay = s.weight_decay if piece[2] else 0.0
+        def work(piece: tuple[slice, bool]) -> None:
+            arrays = (self.flat, self._total, self.first, self.second)
+            decay = s.weight_decay if piece[1] else 0.0
             adamw(
-                *(self.flat, self._total, self.first, self.second, piece[0], piece[1]),
+                *(array[piece[0]] for array in arrays),
                 *(rate, s.beta1, s.beta2, s.adam_epsilon, decay, float(number), factor),
             )
 

@@ -6,26 +6,35 @@ import numpy as np
 
 from zigllm_cli.train.kernels.compiled import kernel
 
+BLOCK = 2048
+"""Numbers that are summed up while they are in the first-level cache."""
+
 
 @kernel
-def sum_gradients(parts, start, stop, total, accumulate):
+def sum_gradients(parts, total, accumulate):
     """total[i] = the sum of parts[:, i]; returns the sum of the totals' squares.
 
     Args:
         accumulate: add to what stands there.
     """
     squares = 0.0
-    for i in range(start, stop):
-        value = total[i] if accumulate else total.dtype.type(0)
+    for start in range(0, total.size, BLOCK):
+        out = total[start : start + BLOCK]
+        if not accumulate:
+            out[:] = 0
         for s in range(parts.shape[0]):
-            value += parts[s, i]
-        total[i] = value
-        squares += np.float64(value) * np.float64(value)
+            part = parts[s, start : start + BLOCK]
+            for i in range(out.size):
+                out[i] += part[i]
+        block = total.dtype.type(0)
+        for i in range(out.size):
+            block += out[i] * out[i]
+        squares += np.float64(block)
     return squares
 
 
 @kernel
-def adamw(w, g, m, v, start, stop, rate, beta1, beta2, epsilon, decay, step, factor):
+def adamw(w, g, m, v, rate, beta1, beta2, epsilon, decay, step, factor):
     """One step, the first being 1; the gradient counts `factor` times (clipping).
 
     w -= rate (m' / (sqrt(v') + epsilon) + decay w), m' and v' the means without their bias.
@@ -35,7 +44,7 @@ def adamw(w, g, m, v, start, stop, rate, beta1, beta2, epsilon, decay, step, fac
     size = kind(rate / (1 - beta1**step))
     root = kind(1 / np.sqrt(1 - beta2**step))
     keep, eps, part = kind(1 - rate * decay), kind(epsilon), kind(factor)
-    for i in range(start, stop):
+    for i in range(w.size):
         gradient = g[i] * part
         m[i] = b1 * m[i] + c1 * gradient
         v[i] = b2 * v[i] + c2 * gradient * gradient
