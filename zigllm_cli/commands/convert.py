@@ -61,6 +61,26 @@ def convert(
             rich_help_panel=TOKENIZER,
         ),
     ] = None,
+    vocab_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--vocab-from",
+            metavar="PATH",
+            help="Where the vocabulary is, if the checkpoint has none: a GGUF file, a tokenizer's "
+            "folder, nanoGPT's meta.pkl, or the text whose characters are the tokens.",
+            rich_help_panel=TOKENIZER,
+        ),
+    ] = None,
+    heads: Annotated[
+        int | None,
+        typer.Option(
+            "--heads",
+            metavar="N",
+            min=1,
+            help="Attention heads, of a checkpoint that does not say.",
+            rich_help_panel=TOKENIZER,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -89,6 +109,8 @@ def convert(
 
       Hugging Face folders: config.json with safetensors and a tokenizer
 
+      nanoGPT's ckpt.pt and minGPT's state dicts
+
     [bold]Examples[/bold]
 
       zigllm convert TinyLlama-1.1B -o tinyllama.gguf
@@ -105,7 +127,7 @@ def convert(
         source=source,
         output=output,
         type_name=type_name,
-        options=Options(name=name, pre=pre),
+        options=Options(name=name, pre=pre, vocab_from=vocab_from, heads=heads),
         imatrix=imatrix,
         split_max_size=split_max_size,
         verify=verify,

@@ -27,10 +27,14 @@ class Options:
     Attributes:
         name: `general.name`, instead of what the source calls itself.
         pre: `tokenizer.ggml.pre`, instead of what is found from the tokenizer's definition.
+        vocab_from: where the vocabulary is that the source has not (`vocabularies`).
+        heads: of attention, where the source does not say.
     """
 
     name: str | None = None
     pre: str | None = None
+    vocab_from: Path | None = None
+    heads: int | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Protocol
 from zigllm_cli.convert.conversion import Conversion, Options
 from zigllm_cli.errors import InputError, UnsupportedError
 
-SOURCES = ("hf",)
+SOURCES = ("hf", "llama2c", "gpt")
 """Modules of this package, asked in this order; `zigllm_cli.convert` tells what they must have."""
 
 

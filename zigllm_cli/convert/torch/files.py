@@ -13,6 +13,7 @@ import mmap
 import os
 import struct
 import zipfile
+from functools import partial
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +23,7 @@ from zigllm_cli.convert.torch.names import NAMES, dtype_of
 from zigllm_cli.convert.torch.pickles import read_pickle
 from zigllm_cli.convert.torch.tensors import Storage, TorchTensor
 from zigllm_cli.errors import InputError
+from zigllm_cli.gguf.model_file import forget
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_VERSION = 1001
@@ -95,6 +97,7 @@ class _Archive:
 
     def __init__(self, data: mmap.mmap) -> None:
         self.data = data
+        self.spans: dict[str, tuple[int, int]] = {}
         self.entries = self._entries()
 
     def value(self) -> Any:
@@ -119,6 +122,7 @@ class _Archive:
                     f"storage {key[:50]!r} has {len(data)} bytes instead of {storage.nbytes}"
                 )
             storage.data, storage.order = data, "<" if order == b"little" else ">"
+            storage.release = partial(forget, self.data, *self.spans[f"{root}/data/{key}"])
         return value
 
     def _entries(self) -> dict[str, memoryview]:
@@ -141,6 +145,7 @@ class _Archive:
             if info.filename in entries:
                 raise InputError(f"its entry {info.filename[:50]!r} is there twice")
             entries[info.filename] = view[start:end]
+            self.spans[info.filename] = start, end
             spans.append((info.header_offset, end))
         spans.sort()
         for (_, end), (start, _) in pairwise(spans):
@@ -195,6 +200,7 @@ def _legacy(data: mmap.mmap) -> Any:
         if count != storage.count or end > len(view) or storage.data is not None:
             raise InputError(f"storage {storage.key[:50]!r} is cut short or of another size")
         storage.data = view[place + 8 : end]
+        storage.release = partial(forget, data, place, end)
         place = end
     return value
 

@@ -6,6 +6,7 @@ may share a storage (tied weights), and a view need not be contiguous (a transpo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,7 @@ class Storage:
         count: how many.
         data: its bytes, in the map of the file; None until the file's reader has found them.
         order: byte order of its values.
+        release: lets the pages of the map go.
     """
 
     key: str
@@ -68,6 +70,7 @@ class Storage:
     count: int
     data: memoryview | None = None
     order: str = "<"
+    release: Callable[[], None] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -91,6 +94,13 @@ class TorchTensor:
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+
+    def is_same(self, other: TorchTensor) -> bool:
+        """Whether another one is the same view of the same storage: tied weights."""
+        mine = (self.type, self.offset, self.shape, self.strides)
+        return self.storage is other.storage and mine == (
+            *(other.type, other.offset, other.shape, other.strides),
+        )
 
     def numpy(self) -> NDArray[Any]:
         """The values where they stand, of the stored type and byte order.
