@@ -18,7 +18,7 @@ from __future__ import annotations
 import mmap
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -210,8 +210,8 @@ def _checked(numbers: tuple[int, ...], **more: Any) -> Shape | None:
     """The numbers, if they can be those of a model."""
     if any(not 0 < number <= most for number, most in zip(numbers, MOST, strict=True)):
         return None
-    names = (field.name for field in fields(Shape))
-    shape = Shape(**dict(zip(names, numbers, strict=False)), **more)
+    width, ff, layers, heads, kv_heads, vocabulary, context = numbers
+    shape = Shape(width, ff, layers, heads, kv_heads, vocabulary, context, **more)
     if shape.width % (2 * shape.heads) or shape.heads % shape.kv_heads:
         return None
     return shape
