@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from zigllm_cli.engine.generation import Generation
     from zigllm_cli.engine.runner import Runner
     from zigllm_cli.engine.session import Session, Slots
+    from zigllm_cli.models.adapters import Spec
     from zigllm_cli.sampling import Sampler, Sampling
 
 SEQUENCES = 8
@@ -267,6 +268,7 @@ def load(
     threads: int | None = None,
     ctx: int | None = None,
     kv_type: str = "f16",
+    lora: Sequence[Spec] | str | os.PathLike[str] = (),
 ) -> Model:
     """Open a model: a GGUF file, the first shard of a split one, an alias or `builtin`.
 
@@ -274,6 +276,7 @@ def load(
         threads: to run with; None for what suits the machine.
         ctx: tokens of context; None for as many as the model was trained with.
         kv_type: type of the cache: f32, f16, bf16, q8_0 or q4_0.
+        lora: GGUF adapters to run it with: "FILE", "FILE=SCALE" or (FILE, SCALE), one or several.
 
     Raises:
         InputError: not found, unreadable or corrupt.
@@ -281,4 +284,9 @@ def load(
         UsageError: an option makes no sense.
     """
     options = EngineOptions(threads=threads, ctx=ctx, kv_type=kv_type)
-    return Model(open_gguf(resolve(path)), options)
+    file = open_gguf(resolve(path))
+    if lora:
+        from zigllm_cli.models.adapters import attach
+
+        attach(file, [lora] if isinstance(lora, str | os.PathLike) else lora)
+    return Model(file, options)

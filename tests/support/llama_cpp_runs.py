@@ -22,7 +22,13 @@ def _start() -> None:
 
 
 def _run(
-    path: Path, tokens: Sequence[int], context: int, *, embeddings: bool, pooling: int = -1
+    path: Path,
+    tokens: Sequence[int],
+    context: int,
+    *,
+    embeddings: bool,
+    pooling: int = -1,
+    adapters: Sequence[tuple[Path, float]] = (),
 ) -> NDArray[np.float32]:
     """Rows of logits or hidden states behind every token, with a float32 cache, one thread."""
     _start()
@@ -38,6 +44,7 @@ def _run(
     settings.embeddings, settings.pooling_type = embeddings, pooling
     run = llama_cpp.llama_init_from_model(model, settings)
     assert run, f"llama.cpp cannot run {path}"
+    _apply(adapters, model, run)
     vocabulary = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
     width = llama_cpp.llama_model_n_embd(model) if embeddings else vocabulary
     batch = llama_cpp.llama_batch_init(len(tokens), 0, 1)
@@ -54,9 +61,24 @@ def _run(
     return np.array(rows, np.float32)
 
 
-def logits(path: Path, tokens: Sequence[int], context: int = 256) -> NDArray[np.float32]:
+def _apply(adapters: Sequence[tuple[Path, float]], model: object, run: object) -> None:
+    """Have a context run with low-rank adapters, so much of each."""
+    loaded = [llama_cpp.llama_adapter_lora_init(model, str(path).encode()) for path, _ in adapters]
+    assert all(loaded), "llama.cpp does not load an adapter"
+    if loaded:
+        array = (llama_cpp.llama_adapter_lora_p_ctypes * len(loaded))(*loaded)
+        scales = (ctypes.c_float * len(loaded))(*(scale for _, scale in adapters))
+        assert llama_cpp.llama_set_adapters_lora(run, array, len(loaded), scales) == 0
+
+
+def logits(
+    path: Path,
+    tokens: Sequence[int],
+    context: int = 256,
+    adapters: Sequence[tuple[Path, float]] = (),
+) -> NDArray[np.float32]:
     """Logits of all positions, [tokens, vocabulary]."""
-    return _run(path, tokens, context, embeddings=False)
+    return _run(path, tokens, context, embeddings=False, adapters=adapters)
 
 
 def hidden(path: Path, tokens: Sequence[int], context: int = 256) -> NDArray[np.float32]:

@@ -58,6 +58,15 @@ OverrideOption = Annotated[
         rich_help_panel=PANEL,
     ),
 ]
+LoraOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lora",
+        metavar="FILE[=SCALE]",
+        help="Run with a GGUF adapter, or SCALE times of it. Repeatable.",
+        rich_help_panel=PANEL,
+    ),
+]
 RopeScalingOption = Annotated[
     str | None,
     typer.Option(
@@ -113,6 +122,7 @@ class EngineRequest:
     rope_freq_base: float | None = None
     no_mmap: bool = False
     mlock: bool = False
+    lora: Sequence[str] = ()
 
 
 def open_model(request: EngineRequest) -> Model:
@@ -133,6 +143,10 @@ def open_model(request: EngineRequest) -> Model:
             residence.read_whole(file)
         if request.mlock:
             residence.lock(file)
+    if request.lora:
+        from zigllm_cli.models.adapters import attach
+
+        attach(file, request.lora)
     trained = file.hyperparameter("context_length")
     if request.ctx and isinstance(trained, int) and request.ctx > trained:
         talk(f"a context of {request.ctx} is beyond the {trained} tokens of the model's training")

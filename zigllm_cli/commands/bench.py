@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zigllm_cli.commands._engine import CompileNotice, EngineRequest, KvTypeOption, open_model
+from zigllm_cli.commands._engine import (
+    CompileNotice,
+    EngineRequest,
+    KvTypeOption,
+    LoraOption,
+    open_model,
+)
 from zigllm_cli.commands._options import JsonOption, ModelOption
 from zigllm_cli.errors import UsageError
 
@@ -75,6 +81,7 @@ def bench(
             rich_help_panel=WHY,
         ),
     ] = False,
+    lora: LoraOption = None,
 ) -> None:
     """Measure tokens per second, as llama-bench does: mean and deviation over several runs.
 
@@ -105,7 +112,7 @@ def bench(
     )
     if not tests:
         raise UsageError("nothing to measure: give -p or -n a number above 0")
-    file = open_model(EngineRequest(model, kv_type=kv_type)).file
+    file = open_model(EngineRequest(model, kv_type=kv_type, lora=lora or ())).file
     subject = output.Subject.of(file, kv_type)
     if view == "ablate":
         from zigllm_cli.commands._bench_ablate import show_factors

@@ -12,6 +12,7 @@ from zigllm_cli.commands._engine import (
     CtxOption,
     EngineRequest,
     KvTypeOption,
+    LoraOption,
     MlockOption,
     NoMmapOption,
     OverrideOption,
@@ -130,6 +131,7 @@ def chat(
     override_kv: OverrideOption = None,
     no_mmap: NoMmapOption = False,
     mlock: MlockOption = False,
+    lora: LoraOption = None,
 ) -> int:
     """Talk with a model. Conversations are kept, and can be gone on with.
 
@@ -162,6 +164,7 @@ def chat(
     request = EngineRequest(
         *(model, threads, ctx, kv_type, override_kv or ()),
         *(rope_scaling, rope_scale, rope_freq_base, no_mmap, mlock),
+        lora=lora or (),
     )
     if render is not None:
         from zigllm_cli.commands._chat_render import messages_of

@@ -13,6 +13,7 @@ import typer
 from zigllm_cli.commands._engine import (
     CtxOption,
     EngineRequest,
+    LoraOption,
     OverrideOption,
     ThreadsOption,
     open_model,
@@ -86,6 +87,7 @@ def embed(
     threads: ThreadsOption = None,
     ctx: CtxOption = None,
     override_kv: OverrideOption = None,
+    lora: LoraOption = None,
 ) -> None:
     """Turn texts into vectors that are near each other where the texts mean the same.
 
@@ -106,7 +108,9 @@ def embed(
     if similarity and pooling in ("none", "rank"):
         raise UsageError(f"--similarity compares one vector per text, not --pooling {pooling}")
     lines = read_texts(texts or [], file)
-    request = EngineRequest(model, threads=threads, ctx=ctx, override_kv=override_kv or ())
+    request = EngineRequest(
+        model, threads=threads, ctx=ctx, override_kv=override_kv or (), lora=lora or ()
+    )
     embeddings = open_model(request).embeddings
     if pooling is None and rank is None and embeddings.pooling == "none":
         pooling = "mean" if similarity else "none"

@@ -13,6 +13,7 @@ from zigllm_cli.commands._engine import (
     CtxOption,
     EngineRequest,
     KvTypeOption,
+    LoraOption,
     MlockOption,
     NoMmapOption,
     OverrideOption,
@@ -147,6 +148,7 @@ def generate(
     override_kv: OverrideOption = None,
     no_mmap: NoMmapOption = False,
     mlock: MlockOption = False,
+    lora: LoraOption = None,
 ) -> int:
     """Go on from a prompt; stdout gets the continuation alone, as it comes.
 
@@ -184,6 +186,7 @@ def generate(
     request = EngineRequest(
         *(model, threads, ctx, kv_type, override_kv or ()),
         *(rope_scaling, rope_scale, rope_freq_base, no_mmap, mlock),
+        lora=lora or (),
     )
     opened = open_model(request)
     settings = Settings(

@@ -11,6 +11,7 @@ from zigllm_cli.commands import _perplexity_rules as rules
 from zigllm_cli.commands._engine import (
     EngineRequest,
     KvTypeOption,
+    LoraOption,
     MlockOption,
     NoMmapOption,
     OverrideOption,
@@ -241,6 +242,7 @@ def perplexity(
     override_kv: OverrideOption = None,
     no_mmap: NoMmapOption = False,
     mlock: MlockOption = False,
+    lora: LoraOption = None,
 ) -> None:
     """How well a model predicts a text: e to the mean of -ln p over the scored tokens.
 
@@ -286,6 +288,7 @@ def perplexity(
     request = EngineRequest(
         *(model, threads, None, kv_type, override_kv or ()),
         *(rope_scaling, rope_scale, rope_freq_base, no_mmap, mlock),
+        lora=lora or (),
     )
     words = list(arguments or [])
     if mode == "merge":

@@ -15,7 +15,7 @@ def fingerprint(file: GGUFFile) -> bytes:
     """32 bytes that differ between models, and between changed metadata of one.
 
     All of each shard's header, its size, and samples of its data; values that were set from
-    outside (`--override-kv`) have no place in the file and count as they are.
+    outside (`--override-kv`) have no place in the file and count as they are. Adapters count too.
     """
     digest = sha256()
     for header in file.headers:
@@ -28,4 +28,6 @@ def fingerprint(file: GGUFFile) -> bytes:
     for key, field in sorted(file.metadata.fields.items()):
         if not field.stop:
             digest.update(f"{key}={field.value!r}\0".encode("utf-8", "surrogateescape"))
+    for adapter, scale in file.adapters:
+        digest.update(fingerprint(adapter) + repr(scale).encode())
     return digest.digest()

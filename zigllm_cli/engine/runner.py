@@ -17,6 +17,8 @@ from zigllm_cli.gguf import GGUFFile
 from zigllm_cli.jit import Kernel, address, compile_missing
 from zigllm_cli.kernels import state as words
 from zigllm_cli.models import architecture
+from zigllm_cli.models.adapters import changes
+from zigllm_cli.plan.adapters import adapt
 from zigllm_cli.plan.cache import Cache
 from zigllm_cli.plan.lowering import Call, Lowering, Mode
 from zigllm_cli.plan.memory import address as memory_address
@@ -126,6 +128,7 @@ class Runner:
 
     def _plan(self, output: str) -> Plan:
         plan = self.model.plan(self.context)
+        adapt(plan, changes(self.file))
         if output == "hidden":
             return plan.without_logits()
         if plan.logits is None:

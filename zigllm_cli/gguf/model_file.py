@@ -138,13 +138,18 @@ def _tensor(record: TensorRecord, header: Header, shard: int) -> Tensor:
 
 
 class GGUFFile:
-    """An opened model: one header per shard, the first one's metadata, everybody's tensors."""
+    """An opened model: one header per shard, the first one's metadata, everybody's tensors.
+
+    Attributes:
+        adapters: low-rank changes that it is to be run with, and how much of each.
+    """
 
     def __init__(self, paths: list[Path], headers: list[Header]) -> None:
         self.path = paths[0]
         self.paths = paths
         self.headers = headers
         self.metadata = Metadata(headers[0].fields)
+        self.adapters: list[tuple[GGUFFile, float]] = []
 
     @cached_property
     def tensors(self) -> TensorTable:

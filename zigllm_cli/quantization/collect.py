@@ -7,7 +7,6 @@ llama.cpp's tool cuts it: each begins with the model's first token and an empty 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -25,15 +24,13 @@ from zigllm_cli.plan.operations import (
     Operation,
     Product,
     SumSquares,
+    tensor_and_rows,
 )
 from zigllm_cli.plan.plan import Plan
 from zigllm_cli.quantization.importance import Importance, Sums
 from zigllm_cli.quantization.mixes import OUTPUT
 
 Doubles = NDArray[np.float64]
-ROWS = re.compile(r"\[\d+:\d+\]")
-"""What the name of some rows of a tensor has more than the tensor's."""
-
 AnyProduct = Product | ExpertProduct | HeadProduct
 
 
@@ -115,7 +112,7 @@ def observing(product: AnyProduct) -> tuple[Observation, Operation]:
 
 def tensor_name(product: AnyProduct) -> str:
     """The tensor of a product, which may use only some of its rows."""
-    return ROWS.sub("", product.weight.name)
+    return tensor_and_rows(product.weight.name)[0]
 
 
 def chunks_of(tokens: list[int], size: int, first: int | None) -> Iterator[list[int]]:

@@ -7,7 +7,7 @@ names as here.
 
 from zigllm_cli.plan.operations.activations import Activation
 from zigllm_cli.plan.operations.attention import Attention, StoreCache
-from zigllm_cli.plan.operations.base import Operation, Value, Vector, Weight
+from zigllm_cli.plan.operations.base import Operation, Value, Vector, Weight, tensor_and_rows
 from zigllm_cli.plan.operations.elementwise import Add, AddRow, Clamp, Scale, SoftCap
 from zigllm_cli.plan.operations.embedding import Embed
 from zigllm_cli.plan.operations.experts import (
@@ -57,4 +57,5 @@ __all__ = [
     "Vector",
     "Weight",
     "WeightedSum",
+    "tensor_and_rows",
 ]

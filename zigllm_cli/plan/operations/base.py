@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -11,6 +12,17 @@ from numpy.typing import NDArray
 Vector = NDArray[np.float32]
 
 _numbers = count()
+
+_ROWS = re.compile(r"\[(\d+):(\d+)\]")
+"""What the name of some rows of a tensor has more than the tensor's."""
+
+
+def tensor_and_rows(name: str) -> tuple[str, slice]:
+    """Of a weight's name: the tensor's, and which of its rows the weight is."""
+    match = _ROWS.search(name)
+    if match is None:
+        return name, slice(None)
+    return _ROWS.sub("", name), slice(int(match[1]), int(match[2]))
 
 
 @dataclass(frozen=True, eq=False)
