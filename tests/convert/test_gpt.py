@@ -186,6 +186,18 @@ def test_gpt2_vocabulary_from_a_file(tmp_path: Path, kit: Path, converted: Any) 
 
 
 @pytest.mark.oracle
+def test_vocabulary_from_a_folder(tmp_path: Path, kit: Path, converted: Any) -> None:
+    folder = kit / "models" / "gpt2" / "hf"
+    checkpoint = save_nano(tmp_path, make_gpt("nano", rows=600))
+    path = converted(checkpoint, vocab_from=folder)
+    text = "Hello world, it's 2026"
+    wanted = load(kit / "models" / "gpt2" / "model-f32.gguf").tokenizer.encode(text)
+    assert load(path).tokenizer.encode(text) == wanted
+    with pytest.raises(InputError, match="has no tokenizer"):
+        converted(checkpoint, vocab_from=tmp_path)
+
+
+@pytest.mark.oracle
 def test_llama_cpp_agrees(tmp_path: Path, converted: Any) -> None:
     """As far as its GELU by tanh, looked up in half floats, allows."""
     import llama_cpp_runs

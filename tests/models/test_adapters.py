@@ -40,7 +40,7 @@ def write_adapter(
         columns, rows, *experts = tensor.shape
         shapes = {"a": (*experts, rank, columns), "b": (*experts, rows, rank)}
         if name == "token_embd.weight":
-            shapes["a"] = (rows, rank)
+            shapes = {"a": (rows, rank), "b": (columns, rank)}
         for half, shape in shapes.items():
             values = rng.normal(0, 0.3 / columns**0.25, shape).astype(np.float32)
             plans.append(plan(f"{name}.lora_{half}", values))
@@ -132,7 +132,7 @@ def test_as_llama_cpp(name: str, kit: Path, tmp_path: Path) -> None:
     import llama_cpp_runs
 
     names = {**MODELS, "made:cohere2": ALL}.get(name, r"token_embd\.weight|.*attn_q\.weight")
-    base = path_of("kit:gemma" if name == "embeddings" else name, kit)
+    base = path_of("kit:llama-gqa-spm" if name == "embeddings" else name, kit)
     adapters = [
         (write_adapter(tmp_path / "a.gguf", base, names), 0.75),
         (write_adapter(tmp_path / "b.gguf", base, names, rank=8, alpha=0.0, seed=1), 0.2),
@@ -164,7 +164,7 @@ def test_load_and_quantised_weights(kit: Path, tmp_path: Path) -> None:
 
 def test_commands(kit: Path, tmp_path: Path, zigllm: Any) -> None:
     base = kit / "real" / "stories260K-f32.gguf"
-    adapter = write_adapter(tmp_path / "a.gguf", base, r".*ffn_down\.weight", alpha=9.0)
+    adapter = write_adapter(tmp_path / "a.gguf", base, r".*ffn_down\.weight", alpha=90.0)
     texts = [
         zigllm("generate", "-m", base, "Once", "-n", "12", "--temp", "0", *more).stdout
         for more in ([], ["--lora", adapter], ["--lora", f"{adapter}=0"])
@@ -179,7 +179,7 @@ def test_commands(kit: Path, tmp_path: Path, zigllm: Any) -> None:
 
 def test_what_is_wrong_is_a_sentence(kit: Path, tmp_path: Path) -> None:
     base = kit / "models" / "llama-gqa-spm" / "model-f32.gguf"
-    good = write_adapter(tmp_path / "good.gguf", base, r"blk\.0\.attn_q\.weight")
+    good = write_adapter(tmp_path / "good.gguf", base, r"blk\.0\.ffn_up\.weight")
     file = open_gguf(kit / "models" / "qwen2" / "model-f32.gguf")
     with pytest.raises(UnsupportedError, match="is for llama, but the model is qwen2"):
         attach(file, [good])

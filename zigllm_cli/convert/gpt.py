@@ -21,8 +21,7 @@ from typing import Any
 
 from zigllm_cli.convert.conversion import Conversion, Keys, Options, SourceTensor
 from zigllm_cli.convert.hf.config import Config, read_object
-from zigllm_cli.convert.torch import TorchTensor, is_torch_file, read_torch, tensors_of
-from zigllm_cli.convert.torch.values import values_of
+from zigllm_cli.convert.torch import TorchTensor, is_torch_file, read_torch, tensors_of, values_of
 from zigllm_cli.convert.values import constant
 from zigllm_cli.convert.vocabularies import vocabulary_from
 from zigllm_cli.errors import InputError, UnsupportedError, UsageError

@@ -17,7 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zigllm_cli.convert.conversion import Keys
+from zigllm_cli.convert.conversion import Keys, Options
+from zigllm_cli.convert.hf.config import Config, read_object
+from zigllm_cli.convert.hf.tokenizer import put_tokenizer
 from zigllm_cli.convert.torch import read_plain_pickle
 from zigllm_cli.errors import InputError
 from zigllm_cli.gguf import Array, GGUFFile, ValueType, open_gguf
@@ -152,4 +154,10 @@ def _characters_of(path: Path) -> list[str]:
 
 
 def _folder(path: Path) -> Keys:
-    raise InputError(f"{path}: no tokenizer in it")
+    """The tokenizer of a Hugging Face folder."""
+    keys = Keys()
+    config = Config(read_object(path / "config.json"), path / "config.json")
+    put_tokenizer(keys, path, config, Options())
+    if TOKENS not in keys.values:
+        raise InputError(f"{path} has no tokenizer")
+    return keys

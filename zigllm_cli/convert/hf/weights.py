@@ -8,7 +8,6 @@ from pathlib import Path
 
 from zigllm_cli.convert.hf.config import Config, read_object
 from zigllm_cli.convert.safetensors import SafetensorsFile
-from zigllm_cli.convert.stored import stored_values
 from zigllm_cli.convert.values import Array, Values
 from zigllm_cli.errors import InputError, UnsupportedError
 from zigllm_cli.gguf.types import tensor_type
@@ -74,10 +73,10 @@ def _tensors(path: Path) -> Iterator[Values]:
     if path.suffix == ".safetensors":
         yield from SafetensorsFile(path)
         return
-    from zigllm_cli.convert.torch import read_torch, tensors_of
+    from zigllm_cli.convert.torch import read_torch, tensors_of, values_of
 
     for name, tensor in tensors_of(read_torch(path)).items():
-        yield stored_values(name, tensor.type, tensor.shape, tensor.numpy)
+        yield values_of(name, tensor)
 
 
 def _check_index(folder: Path, found: dict[str, Values]) -> None:

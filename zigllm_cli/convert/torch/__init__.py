@@ -13,5 +13,13 @@ from zigllm_cli.convert.torch.files import (
     tensors_of,
 )
 from zigllm_cli.convert.torch.tensors import TorchTensor
+from zigllm_cli.convert.torch.values import values_of
 
-__all__ = ["TorchTensor", "is_torch_file", "read_plain_pickle", "read_torch", "tensors_of"]
+__all__ = [
+    "TorchTensor",
+    "is_torch_file",
+    "read_plain_pickle",
+    "read_torch",
+    "tensors_of",
+    "values_of",
+]
