@@ -202,22 +202,30 @@ class Conversion:
 
     def hyperparameter(self, name: str, default: Any = None) -> Any:
         """The value of `{architecture}.{name}`."""
-        return self.keys.values.get(f"{self.architecture}.{name}", (None, default))[1]
+        return self.metadata.get(f"{self.architecture}.{name}", default)
 
     @property
     def name(self) -> str:
-        return str(self.keys.values["general.name"][1])
+        return str(self.metadata["general.name"])
 
     @property
     def tokenizer(self) -> str:
         """In a few words: "gpt2, pre-tokenizer qwen2, 151936 tokens"."""
-        values = self.keys.values
-        parts = [str(values.get("tokenizer.ggml.model", (None, "none"))[1])]
+        values = self.metadata
+        parts = [str(values.get("tokenizer.ggml.model", "none"))]
         if "tokenizer.ggml.pre" in values:
-            parts.append(f"pre-tokenizer {values['tokenizer.ggml.pre'][1]}")
+            parts.append(f"pre-tokenizer {values['tokenizer.ggml.pre']}")
         if "tokenizer.ggml.tokens" in values:
-            parts.append(f"{len(values['tokenizer.ggml.tokens'][1])} tokens")
+            parts.append(f"{len(values['tokenizer.ggml.tokens'])} tokens")
         return ", ".join(parts)
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """All keys and their values, lists as lists."""
+        return {
+            key: list(value.items) if isinstance(value, TypedList) else value
+            for key, (_, value) in self.keys.values.items()
+        }
 
     @cached_property
     def parameters(self) -> int:

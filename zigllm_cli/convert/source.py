@@ -8,6 +8,8 @@ from typing import Protocol
 
 from zigllm_cli.convert.conversion import Conversion, Options
 from zigllm_cli.errors import InputError, UnsupportedError
+from zigllm_cli.inspection.findings import PROBLEM
+from zigllm_cli.inspection.structure import check_keys, check_tensors
 
 SOURCES = ("hf", "llama2c", "gpt")
 """Modules of this package, asked in this order; `zigllm_cli.convert` tells what they must have."""
@@ -42,7 +44,18 @@ def read_source(path: Path, options: Options | None = None) -> Conversion:
     """What lies at `path`, ready to be written; no weights are read yet.
 
     Raises:
-        InputError: it is missing or damaged.
+        InputError: it is missing or damaged, or lacks tensors, or has such as no reader expects.
         UnsupportedError: a format, or a model, that is not converted.
     """
-    return find_source(path).read(path, options or Options())
+    conversion = find_source(path).read(path, options or Options())
+    _check(conversion)
+    return conversion
+
+
+def _check(conversion: Conversion) -> None:
+    """Whether a model has what its architecture needs, in the right shapes, and nothing else."""
+    if conversion.metadata.get("general.type") != "model":
+        return
+    for finding in (*check_keys(conversion), *check_tensors(conversion)):
+        if finding.severity == PROBLEM:
+            raise InputError(f"{conversion.source}: {finding.message}")

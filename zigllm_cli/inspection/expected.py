@@ -50,6 +50,59 @@ EXPECTED: dict[str, Needs] = {
         whole="token_embd output_norm:wb output?",
         block="attn_norm:wb attn_norm_2?:wb attn_qkv attn_output ffn_up ffn_down",
     ),
+    "arcee": Needs(
+        keys=f"{RMS} {HEADS} {FFN}",
+        whole=f"token_embd output_norm output? {ROPE_FACTORS}",
+        block=f"attn_norm {QKV} attn_output:wb? ffn_norm ffn_up ffn_down",
+    ),
+    "seed_oss": Needs(
+        keys=f"{RMS} {HEADS} {FFN}",
+        whole="token_embd output_norm output?",
+        block=f"attn_norm {QKV} attn_output post_attention_norm {GATED}",
+    ),
+    "ernie4_5": Needs(
+        keys=f"{RMS} {HEADS} {FFN}",
+        whole="token_embd output_norm output?",
+        block=f"attn_norm {QKV} attn_output:wb? ffn_norm {GATED}",
+    ),
+    "hunyuan-dense": Needs(
+        keys=f"{RMS} {HEADS} {FFN}",
+        whole="token_embd output_norm output?",
+        block=f"attn_norm {QKV} attn_output attn_q_norm attn_k_norm ffn_norm {GATED}",
+    ),
+    "glm4": Needs(
+        keys=f"{RMS} {HEADS} {FFN}",
+        whole="token_embd output_norm output?",
+        block=f"attn_norm {QKV} attn_output post_attention_norm "
+        "ffn_norm ffn_up ffn_down post_ffw_norm",
+    ),
+    "exaone4": Needs(
+        keys=f"{RMS} {HEADS} {FFN}",
+        whole="token_embd output_norm output? rope_freqs?",
+        block=f"{QKV} attn_output attn_q_norm attn_k_norm "
+        f"post_attention_norm post_ffw_norm {GATED}",
+    ),
+    "cohere2": Needs(
+        keys=f"{NORM} {HEADS} {FFN}",
+        whole="token_embd output_norm output?",
+        block=f"attn_norm {QKV} attn_output {GATED}",
+    ),
+    "nemotron": Needs(
+        keys=f"{NORM} {HEADS} {FFN}",
+        whole="token_embd output_norm:wb output?",
+        block=f"attn_norm:wb {QKV} attn_output:wb? ffn_norm:wb ffn_up:wb? ffn_down:wb?",
+    ),
+    "olmo": Needs(
+        keys=f"{NORM} {HEADS} {FFN}",
+        whole="token_embd output?",
+        block=f"{QKV} attn_output {GATED}",
+    ),
+    "granitemoe": Needs(
+        keys=f"{RMS} {HEADS} {MOE}",
+        whole="token_embd output_norm output?",
+        block=f"attn_norm {QKV} attn_output:wb? ffn_norm",
+        experts=f"{EXPERTS} {SHARED_MAYBE}",
+    ),
     "qwen": Needs(
         keys=f"{RMS} {HEADS} {FFN}",
         whole="token_embd output_norm output",

@@ -6,7 +6,8 @@ who reads them here never meets an exception. Whether they make sense is `check`
 
 from __future__ import annotations
 
-from zigllm_cli.gguf import Array, GGUFFile
+from zigllm_cli.gguf import Array
+from zigllm_cli.inspection.described import Described
 
 MAX_LAYERS = 10_000
 """More blocks than this are a corrupt number, not a model."""
@@ -20,7 +21,7 @@ class Hyperparameters:
             and 0 where the file does not say or says nonsense.
     """
 
-    def __init__(self, file: GGUFFile) -> None:
+    def __init__(self, file: Described) -> None:
         self._file = file
         blocks = self.number("block_count") - self.number("nextn_predict_layers")
         self.layers = blocks if 0 < blocks <= MAX_LAYERS else 0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from zigllm_cli.gguf import Array, GGUFFile, Tensor
+from zigllm_cli.gguf import Array
+from zigllm_cli.inspection.described import Described, Shaped
 from zigllm_cli.inspection.expected import COMMON_KEYS, EXPECTED, SHAPES, UNUSUAL_ATTENTION
 from zigllm_cli.inspection.findings import Finding, note, problem
 from zigllm_cli.inspection.hyper import Hyperparameters
@@ -18,7 +19,7 @@ IGNORED = (".scale", ".input_scale", ".weight_scale")
 """Endings of per-tensor scales, which any matrix may have beside it."""
 
 
-def check_keys(file: GGUFFile) -> Iterator[Finding]:
+def check_keys(file: Described) -> Iterator[Finding]:
     """Keys that the architecture needs and the file lacks."""
     needs = EXPECTED.get(file.architecture)
     if needs is None:
@@ -32,7 +33,7 @@ def check_keys(file: GGUFFile) -> Iterator[Finding]:
             yield problem("metadata", f"{key} is {value!r:.40}, not a number", key)
 
 
-def check_tensors(file: GGUFFile) -> Iterator[Finding]:
+def check_tensors(file: Described) -> Iterator[Finding]:
     """Tensors that are missing, too many, or of another shape than the keys say."""
     needs = EXPECTED.get(file.architecture)
     if not file.tensors:
@@ -48,7 +49,7 @@ def check_tensors(file: GGUFFile) -> Iterator[Finding]:
 class _Comparison:
     """Which tensors are there, block by block, against one row of the table."""
 
-    def __init__(self, file: GGUFFile, needs: Needs) -> None:
+    def __init__(self, file: Described, needs: Needs) -> None:
         self.needs = needs
         self.hyper = Hyperparameters(file)
         self.experts = self.hyper.number("expert_count")
@@ -186,7 +187,7 @@ def _blocks(numbers: list[int]) -> str:
     return f"blk.{parts[0]}" if len(numbers) == 1 else f"blk.{{{','.join(parts)}}}"
 
 
-def _check_shapes(file: GGUFFile) -> Iterator[Finding]:
+def _check_shapes(file: Described) -> Iterator[Finding]:
     hyper = Hyperparameters(file)
     whole = _whole_sizes(file, hyper)
     per_block = _block_sizes(file, hyper)
@@ -207,7 +208,7 @@ def _check_shapes(file: GGUFFile) -> Iterator[Finding]:
             yield problem("tensors", text, tensor.name)
 
 
-def _fits(tensor: Tensor, expected: list[int | None]) -> bool:
+def _fits(tensor: Shaped, expected: list[int | None]) -> bool:
     shape = list(tensor.shape)
     while len(shape) > len(expected) and shape[-1] == 1:
         shape.pop()
@@ -217,9 +218,9 @@ def _fits(tensor: Tensor, expected: list[int | None]) -> bool:
     )
 
 
-def _whole_sizes(file: GGUFFile, hyper: Hyperparameters) -> dict[str, int | None]:
+def _whole_sizes(file: Described, hyper: Hyperparameters) -> dict[str, int | None]:
     tokens = file.metadata.get("tokenizer.ggml.tokens")
-    vocab = len(tokens) if isinstance(tokens, Array) else hyper.number("vocab_size")
+    vocab = len(tokens) if isinstance(tokens, Sequence) else hyper.number("vocab_size")
     return {
         "embd": hyper.number("embedding_length") or None,
         "vocab": vocab or None,
@@ -229,7 +230,7 @@ def _whole_sizes(file: GGUFFile, hyper: Hyperparameters) -> dict[str, int | None
     }
 
 
-def _block_sizes(file: GGUFFile, hyper: Hyperparameters) -> list[dict[str, int | None]]:
+def _block_sizes(file: Described, hyper: Hyperparameters) -> list[dict[str, int | None]]:
     key, value = hyper.head_lengths()
     widths = hyper.per_layer("feed_forward_length", 0)
     sizes: list[dict[str, int | None]] = []
@@ -242,7 +243,7 @@ def _block_sizes(file: GGUFFile, hyper: Hyperparameters) -> list[dict[str, int |
                 "qkv": sum(parts.values()) or None,
                 "heads": heads * value or None,
                 "ff": ff or None,
-                "up": (2 * ff if file.architecture == "phi3" else ff) or None,
+                "up": (2 * ff if file.architecture in ("phi3", "glm4") else ff) or None,
             }
         )
     return sizes
