@@ -203,8 +203,8 @@ ALONE = ("command-r-plus", "deepseek2-lite", "exaone4-local", "gpt-oss-yarn")
 rounds gpt-oss's YaRN to whole pairs."""
 
 
-def make(name: str, converter: Path) -> None:
-    """One model, its file and its answers."""
+def build(name: str) -> torch.nn.Module:
+    """One model, its seeded weights such as half floats hold exactly."""
     class_name, changes = MODELS[name]
     kind = getattr(transformers, class_name)
     config = kind.config_class(**{**SIZES, **changes})
@@ -216,6 +216,13 @@ def make(name: str, converter: Path) -> None:
         buffers = [(key, value) for key, value in model.named_buffers() if key in kept]
         for key, value in [*model.named_parameters(), *buffers]:
             value.copy_(weights(key, value).half().float())
+    return model
+
+
+def make(name: str, converter: Path) -> None:
+    """One model, its file and its answers."""
+    model = build(name)
+    with torch.no_grad():
         tokens = torch.randint(3, VOCABULARY, (1, TOKENS))
         out = model(tokens)
     answers = {"hf": (out.logits if hasattr(out, "logits") else out.last_hidden_state)[0].numpy()}
