@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -24,6 +25,7 @@ class Request:
     options: Options
     imatrix: Path | None = None
     split_max_size: str | None = None
+    merge_lora: Sequence[str] = ()
     verify: bool = False
     threads: int | None = None
 
@@ -55,6 +57,10 @@ def plan(request: Request) -> Plan:
     from zigllm_cli.quantization.importance import read_importance
 
     conversion = read_source(request.source, request.options)
+    if request.merge_lora:
+        from zigllm_cli.convert.merge import merged
+
+        conversion = merged(conversion, request.merge_lora, request.source)
     kind = chosen_type(conversion, request.type_name)
     importance = read_importance(request.imatrix) if request.imatrix else None
     decisions = decide_types(conversion, kind, has_importance=importance is not None)

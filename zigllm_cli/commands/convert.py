@@ -11,6 +11,7 @@ from zigllm_cli.commands._engine import ThreadsOption
 from zigllm_cli.commands._options import JsonOption
 
 TOKENIZER = "Names and tokenizer"
+ADAPTERS = "Adapters (LoRA)"
 SHOW = "What to show"
 
 
@@ -81,6 +82,24 @@ def convert(
             rich_help_panel=TOKENIZER,
         ),
     ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(
+            "--base",
+            metavar="PATH",
+            help="The model that an adapter changes: its folder or GGUF file.",
+            rich_help_panel=ADAPTERS,
+        ),
+    ] = None,
+    merge_lora: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--merge-lora",
+            metavar="PATH[=SCALE]",
+            help="Add an adapter to the weights, a GGUF file or a PEFT folder. Repeatable.",
+            rich_help_panel=ADAPTERS,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -109,7 +128,9 @@ def convert(
 
       Hugging Face folders: config.json with safetensors and a tokenizer
 
-      nanoGPT's ckpt.pt and minGPT's state dicts
+      nanoGPT's ckpt.pt, minGPT's state dicts, llama2.c's model.bin
+
+      PEFT's LoRA folders, which become adapters for --lora
 
     [bold]Examples[/bold]
 
@@ -127,7 +148,8 @@ def convert(
         source=source,
         output=output,
         type_name=type_name,
-        options=Options(name=name, pre=pre, vocab_from=vocab_from, heads=heads),
+        options=Options(name=name, pre=pre, vocab_from=vocab_from, heads=heads, base=base),
+        merge_lora=merge_lora or (),
         imatrix=imatrix,
         split_max_size=split_max_size,
         verify=verify,

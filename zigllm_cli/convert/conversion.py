@@ -29,12 +29,14 @@ class Options:
         pre: `tokenizer.ggml.pre`, instead of what is found from the tokenizer's definition.
         vocab_from: where the vocabulary is that the source has not (`vocabularies`).
         heads: of attention, where the source does not say.
+        base: the model that an adapter changes: a Hugging Face folder or a GGUF file.
     """
 
     name: str | None = None
     pre: str | None = None
     vocab_from: Path | None = None
     heads: int | None = None
+    base: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,16 @@ The change of W is scale * alpha / rank * B A; without alpha, scale * B A.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zigllm_cli.errors import InputError, UnsupportedError, UsageError
-from zigllm_cli.gguf import GGUFFile, open_gguf
+from zigllm_cli.gguf import GGUFFile, TensorType, open_gguf
 from zigllm_cli.plan.adapters import TABLE, LowRank
 from zigllm_cli.quants import dequantize
 
@@ -25,6 +27,31 @@ Spec = str | os.PathLike[str] | tuple[str | os.PathLike[str], float]
 """FILE, "FILE=SCALE" or (FILE, SCALE)."""
 
 ENDINGS = (".lora_a", ".lora_b")
+
+
+class AnyTensor(Protocol):
+    """A tensor of a GGUF file, or of one to be; shapes are ggml's."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def type(self) -> TensorType: ...
+    @property
+    def row_length(self) -> int: ...
+    def numpy(self) -> NDArray[np.uint8]: ...
+
+
+class Changed(Protocol):
+    """A model, or an adapter: a GGUF file, or what will be one."""
+
+    @property
+    def architecture(self) -> str: ...
+    @property
+    def tensors(self) -> Mapping[str, AnyTensor]: ...
+    @property
+    def metadata(self) -> Mapping[str, Any]: ...
+    @property
+    def paths(self) -> Sequence[Path]: ...
 
 
 def parse_spec(spec: Spec) -> tuple[Path, float]:
@@ -91,7 +118,7 @@ def open_adapter(path: Path) -> GGUFFile:
     return adapter
 
 
-def check(adapter: GGUFFile, file: GGUFFile) -> None:
+def check(adapter: Changed, file: Changed) -> None:
     """Whether an adapter is one for this model.
 
     Raises:
@@ -100,21 +127,21 @@ def check(adapter: GGUFFile, file: GGUFFile) -> None:
     """
     if adapter.architecture != file.architecture:
         raise UnsupportedError(
-            f"{adapter.path} is for {adapter.architecture or 'no architecture'},"
+            f"{adapter.paths[0]} is for {adapter.architecture or 'no architecture'},"
             f" but the model is {file.architecture}"
         )
     for name in targets(adapter):
         if name not in file.tensors:
-            raise InputError(f"{adapter.path} changes {name}, which the model has not")
+            raise InputError(f"{adapter.paths[0]} changes {name}, which the model has not")
         _check_shape(adapter, name, file.tensors[name].shape)
 
 
-def targets(adapter: GGUFFile) -> list[str]:
+def targets(adapter: Changed) -> list[str]:
     """The tensors that it changes."""
     return [name.removesuffix(".lora_a") for name in adapter.tensors if name.endswith(".lora_a")]
 
 
-def _check_shape(adapter: GGUFFile, name: str, shape: tuple[int, ...]) -> None:
+def _check_shape(adapter: Changed, name: str, shape: tuple[int, ...]) -> None:
     """Shapes are ggml's: columns first.
 
     Raises:
@@ -128,12 +155,12 @@ def _check_shape(adapter: GGUFFile, name: str, shape: tuple[int, ...]) -> None:
         wanted = ((rank, rows), (rank, columns))
     if not rank or (a, b) != wanted:
         raise InputError(
-            f"{adapter.path} changes {name} by {a} and {b}, which do not fit its shape {shape}: it"
-            " was trained on another model"
+            f"{adapter.paths[0]} changes {name} by {a} and {b}, which do not fit its shape {shape}:"
+            " it was trained on another model"
         )
 
 
-def change_of(adapter: GGUFFile, name: str, scale: float) -> LowRank:
+def change_of(adapter: Changed, name: str, scale: float) -> LowRank:
     """The change of one tensor, read."""
     tensors = [adapter.tensors[name + ending] for ending in ENDINGS]
     a, b = (
