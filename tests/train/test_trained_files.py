@@ -16,6 +16,8 @@ Trained = Callable[[str], tuple[Path, CompletedProcess[str]]]
 Run = Callable[..., CompletedProcess[str]]
 
 NAMES = ("llama", "llama-untied", "gpt2", "gpt2-bias")
+TOLERANCES = [("llama", 1e-4), ("llama-untied", 1e-4), ("gpt2", 2e-3), ("gpt2-bias", 2e-3)]
+"""llama.cpp takes its GELU from a half-precision table."""
 
 
 def records(done: CompletedProcess[str]) -> list[dict[str, float]]:
@@ -47,9 +49,7 @@ def test_perplexity_of_the_file_is_the_validation_loss(
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize(
-    ("name", "tolerance"), [*zip(NAMES, (1e-4, 1e-4, 2e-3, 2e-3), strict=True)]
-)
+@pytest.mark.parametrize(("name", "tolerance"), TOLERANCES)
 def test_llama_cpp_gives_the_same_logits(
     trained: Trained, held_out: Path, name: str, tolerance: float
 ) -> None:

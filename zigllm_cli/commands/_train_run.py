@@ -12,6 +12,8 @@ from zigllm_cli.commands._train_view import view_for
 from zigllm_cli.errors import InputError, UsageError
 from zigllm_cli.train.settings import Recipe, Settings, read_recipe, recipe_names
 
+PUZZLES = ("sort", "adder")
+
 
 @dataclass(frozen=True)
 class Request:
@@ -59,6 +61,7 @@ def run(request: Request) -> None:
             " begins anew"
         )
     task = _task(request, settings)
+    settings = settings.changed(context=task.context)
     shape = settings.shape(task.vocabulary.size)
     network = _network(task, settings, shape, request.threads or default_threads())
     trainer = Trainer(settings, task, network, checkpoint)
@@ -99,8 +102,14 @@ def _network(task: Any, settings: Settings, shape: Any, threads: int) -> Any:
 
 def _task(request: Request, settings: Settings) -> Any:
     from zigllm_cli.train.tasks.names import Names
+    from zigllm_cli.train.tasks.puzzles import Adder, Sort
     from zigllm_cli.train.tasks.text import Text
 
+    if settings.task in PUZZLES:
+        if request.data is not None:
+            raise UsageError(f"{settings.task} makes its own data; leave {request.data} away")
+        kind: Any = Sort if settings.task == "sort" else Adder
+        return kind(settings)
     if request.data is None:
         raise UsageError("name the text to learn from, or - for standard input")
     if settings.task == "names":

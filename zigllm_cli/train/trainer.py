@@ -17,6 +17,7 @@ from zigllm_cli.train.network import Network, single_threaded_blas
 from zigllm_cli.train.schedule import learning_rate
 from zigllm_cli.train.settings import Settings
 from zigllm_cli.train.tasks import Task
+from zigllm_cli.train.tasks.puzzles import Puzzle
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Trainer:
         history: of it.
         final: the loss on all held-out data, once it is done; NaN if there is none.
         final_tokens: how many tokens that is of.
+        solved: (right answers, held-out questions) of a puzzle.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Trainer:
         self.checkpoint = checkpoint
         self.history = History()
         self.final, self.final_tokens = nan, 0
+        self.solved: tuple[int, int] | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -125,6 +128,8 @@ class Trainer:
                 observe(report)
             total, self.final_tokens = self._validation(None)
             self.final = total / self.final_tokens if self.final_tokens else nan
+            if isinstance(self.task, Puzzle):
+                self.solved = self.task.solved(self.network)
 
     def _steps(self) -> Iterator[Report]:
         s = self.settings

@@ -1,6 +1,7 @@
 """What a model learns: texts, or examples that a rule makes.
 
     text     running text, or a document per line
+    names    short documents, one at a time
     sort     minGPT's: numbers to be sorted
     adder    minGPT's: sums of two numbers
 
