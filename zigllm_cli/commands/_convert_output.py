@@ -66,7 +66,7 @@ def show_result(result: Result, *, json: bool) -> None:
     if checked:
         show(console, Text(f"verified: {checked.exact} tensors are exactly those of the source"))
         if checked.losses:
-            least = f"at least {checked.worst_snr:.1f} dB above what rounding lost"
+            least = f"the coarsest to {checked.worst_snr:.1f} dB"
             show(console, Text(f"          {len(checked.losses)} are rounded, {least}"))
     names = ", ".join(str(path) for path in result.paths)
     show(console, Text(f"{printable(names)}, written in {result.seconds:.1f} s"))

@@ -57,9 +57,7 @@ class SentencePiece:
             if not found.texts:
                 raise ValueError("it has no pieces")
         except (ValueError, IndexError, struct.error) as error:
-            raise InputError(
-                f"{path} is no SentencePiece model, or a damaged one: {error}"
-            ) from None
+            raise InputError(f"{path} is no sound SentencePiece model: {error}") from None
         return found
 
     def _take(self, number: int, value: Value) -> None:

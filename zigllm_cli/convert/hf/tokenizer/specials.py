@@ -22,6 +22,12 @@ NAMES = {
 """What transformers calls them, and GGUF's keys (one is misspelt in every file)."""
 
 FLAGS = ("bos", "eos", "sep")
+BERT = {
+    **{"bos": None, "eos": None, "eom": None, "cls": "[CLS]", "sep": "[SEP]", "unk": "[UNK]"},
+    **{"pad": "[PAD]", "mask": "[MASK]"},
+}
+"""What WordPiece vocabularies call them where no file does."""
+
 TURN_ENDS = ("<end_of_turn>",)
 """Texts that end a turn and that no file names."""
 
@@ -29,6 +35,8 @@ TURN_ENDS = ("<end_of_turn>",)
 def put_specials(keys: Keys, files: TokenizerFiles, config: Config, vocabulary: Vocabulary) -> None:
     """Set the ids, and whether a text begins with BOS and ends with EOS or SEP."""
     texts = {kind: files.token_text(kind) for kind in (*NAMES, "cls")}
+    if vocabulary.model == "bert":
+        texts = {kind: texts[kind] or text for kind, text in BERT.items()} | {"eot": None}
     texts["bos"] = texts["bos"] or texts["cls"]
     texts["eos"] = texts["eos"] or texts["sep"]
     adds = _adds(files, texts)
@@ -50,13 +58,14 @@ def _ids(
     """Ids by kind: of the tokenizer's texts among added tokens, else what `config.json` says."""
     added = {token.text: token.id for token in (*files.config_added, *files.json_added)}
     size = len(vocabulary.tokens)
+    looked_up = NAMES if vocabulary.model == "bert" else ("bos", "eos")
     found: dict[str, int] = {}
     for kind in NAMES:
         text = texts.get(kind)
         number = added.get(text) if text is not None else None
         if number is None:
             number = _first(config.get(f"{kind}_token_id"))
-        if number is None and text is not None and kind in ("bos", "eos"):
+        if number is None and text is not None and kind in looked_up:
             number = vocabulary.id_of(text)
         if number is not None and 0 <= number < size:
             found[kind] = number
