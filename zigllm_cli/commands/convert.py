@@ -128,6 +128,8 @@ def convert(
 
       Hugging Face folders: config.json with safetensors and a tokenizer
 
+      litgpt's folders: lit_model.pth, or LoRA with its base
+
       nanoGPT's ckpt.pt, minGPT's state dicts, llama2.c's model.bin
 
       PEFT's LoRA folders, which become adapters for --lora
