@@ -90,8 +90,9 @@ class Shape(Config):
             found = known[norm]()
             if found:
                 return found
+        name = str(self.get("name") or "a model")
         raise UnsupportedError(
-            f"{self.path} describes {str(get('name') or 'a model')!r:.60}, which is not built like"
+            f"{self.path} describes {name!r:.60}, which is not built like"
             " Llama, Mixtral, Qwen, Gemma 1 or Pythia: convert it to a Hugging Face folder with"
             " 'litgpt convert_from_litgpt' first"
         )
