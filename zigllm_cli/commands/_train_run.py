@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from zigllm_cli.commands._output import human_bytes, human_count, print_json, talk, write
+from zigllm_cli.commands._output import human_bytes, human_count, talk
 from zigllm_cli.commands._train_view import view_for
-from zigllm_cli.errors import InputError, UsageError
-from zigllm_cli.train.settings import Recipe, Settings, read_recipe, recipe_names
+from zigllm_cli.errors import InputError, MemoryLimitError, UsageError
+from zigllm_cli.train.settings import Settings, read_recipe
+
+if TYPE_CHECKING:
+    from zigllm_cli.train.initial import Initial
+    from zigllm_cli.train.network import Network
+    from zigllm_cli.train.shape import Shape
 
 PUZZLES = ("sort", "adder")
+
+SIZES = (
+    *("architecture", "layers", "width", "heads", "kv_heads", "ff", "bias", "tied", "rope_base"),
+    *("epsilon", "vocabulary", "vocabulary_size", "special", "init_std"),
+)
+"""Settings that a model to go on from has decided already."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +33,7 @@ class Request:
 
     Attributes:
         changes: settings that differ from the recipe's.
+        init: a model to go on from.
     """
 
     data: Path | None
@@ -29,6 +42,7 @@ class Request:
     changes: dict[str, Any]
     validation: Path | None = None
     name: str | None = None
+    init: str | None = None
     resume: bool = False
     restart: bool = False
     plot: Path | None = None
@@ -36,96 +50,179 @@ class Request:
     json: bool = False
 
 
+def run(request: Request) -> None:
+    """Train, and write the model."""
+    _check(request)
+    _Run(request).go()
+
+
+class _Run:
+    """What one run is made of, in the order in which it is needed."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.recipe = read_recipe(request.recipe)
+        self.settings = self.recipe.settings.changed(**request.changes)
+        if self.initial is not None:
+            self.settings = _as_in_file(self.settings, self.initial.shape)
+        self.task = self._task()
+        self.settings = self.settings.changed(context=self.task.context)
+        self.network = self._network()
+
+    @cached_property
+    def initial(self) -> Initial | None:
+        """The model to go on from."""
+        from zigllm_cli.catalog import resolve
+        from zigllm_cli.train.initial import read_initial
+
+        if self.request.init is None:
+            return None
+        given = [name for name in SIZES if name in self.request.changes]
+        if given:
+            raise UsageError(f"{given[0]} is that of {self.request.init}; it cannot be changed")
+        return read_initial(resolve(self.request.init))
+
+    def _task(self) -> Any:
+        from zigllm_cli.train.tasks.names import Names
+        from zigllm_cli.train.tasks.puzzles import Adder, Sort
+        from zigllm_cli.train.tasks.text import Text
+
+        s, data, initial = self.settings, self.request.data, self.initial
+        if s.task in PUZZLES:
+            if data is not None:
+                raise UsageError(f"{s.task} makes its own data; leave {data} away")
+            kind: Any = Sort if s.task == "sort" else Adder
+            return _fitting(kind(s), initial)
+        if data is None:
+            raise UsageError("name the text to learn from, or - for standard input")
+        if s.task == "names":
+            return _fitting(Names(s, _read(data)), initial)
+        held = None if self.request.validation is None else _read(self.request.validation)
+        return Text(s, _read(data), held, initial.vocabulary if initial else None)
+
+    def _network(self) -> Network:
+        from zigllm_cli.engine.threads import default_threads
+        from zigllm_cli.train.microgpt import MicroNetwork
+        from zigllm_cli.train.network import Network
+
+        s, initial = self.settings, self.initial
+        shape = initial.shape if initial else s.shape(self.task.vocabulary.size)
+        _check_memory(shape, s)
+        threads = self.request.threads or default_threads()
+        fused = s.architecture == "microgpt"
+        kind = MicroNetwork if fused else Network
+        if initial is not None:
+            flat = initial.flat.astype(s.precision)
+            return kind(shape, flat, parameters=initial.parameters, threads=threads)
+        if fused:
+            return MicroNetwork.drawn(shape, self.task.random)
+        return Network.fresh(shape, s.seed, threads, s.precision)
+
+    def go(self) -> None:
+        """All steps, and the file."""
+        from zigllm_cli.train.trainer import Trainer
+
+        request, network = self.request, self.network
+        checkpoint = checkpoint_of(request.output)
+        trainer = Trainer(self.settings, self.task, network, checkpoint)
+        shape, size = network.shape, human_count(network.flat.size)
+        talk(
+            f"{self.recipe.name}: {shape.architecture} of {size} parameters,"
+            f" {shape.vocabulary} tokens"
+        )
+        if request.resume and checkpoint.exists():
+            talk(f"going on behind step {trainer.resume()}")
+        try:
+            with view_for(self.settings, trainer.history, json=request.json) as view:
+                trainer.run(view.step)
+        except KeyboardInterrupt:
+            trainer.save()
+            talk(f"stopped behind step {trainer.history.steps}; --resume goes on")
+            raise
+        finally:
+            network.close()
+        self._write()
+        checkpoint.unlink(missing_ok=True)
+        view.finish(trainer, request.output, self._samples())
+        if request.plot is not None:
+            from zigllm_cli.commands._train_plot import write_plot
+
+            write_plot(trainer.history, request.plot, title=request.output.stem)
+        talk(f"{request.output}: {human_bytes(request.output.stat().st_size)}")
+
+    def _write(self) -> None:
+        from zigllm_cli.train.export import write_model
+
+        network, output = self.network, self.request.output
+        arrays = network.parameters.views(network.flat)
+        general = {"name": self.request.name or output.stem, "file_type": 0}
+        write_model(output, network.shape, arrays, self.task.vocabulary.entries(), general)
+
+    def _samples(self) -> list[str]:
+        from zigllm_cli.train.microgpt import sample
+
+        s, task = self.settings, self.task
+        if s.task != "names":
+            return []
+        end = task.vocabulary.end
+        ids = (sample(self.network, task.random, end, s.temperature) for _ in range(s.samples))
+        return [task.vocabulary.decode(each) for each in ids]
+
+
 def checkpoint_of(output: Path) -> Path:
     """Where a run keeps its state until it is done."""
     return output.with_name(f"{output.name}.checkpoint")
 
 
-def run(request: Request) -> None:
-    """Train, and write the model."""
-    from zigllm_cli.engine.threads import default_threads
-    from zigllm_cli.train.export import write_model
-    from zigllm_cli.train.trainer import Trainer
-
+def _check(request: Request) -> None:
+    """Refuse now what could not be written at the end."""
+    output, checkpoint = request.output, checkpoint_of(request.output)
     if request.plot is not None:
         from zigllm_cli.commands._train_plot import check_form
 
         check_form(request.plot)  # and says now if matplotlib is missing
-    recipe = read_recipe(request.recipe)
-    settings = recipe.settings.changed(**request.changes)
-    _writable(request.output)
-    checkpoint = checkpoint_of(request.output)
+    if output.is_dir():
+        raise InputError(f"cannot write {output}: it is a directory; name a file in it")
+    if not output.absolute().parent.is_dir():
+        raise InputError(f"cannot write {output}: there is no folder {output.absolute().parent}")
     if checkpoint.exists() and not (request.resume or request.restart):
         raise UsageError(
             f"{checkpoint} holds a run that is not finished: --resume goes on with it, --restart"
             " begins anew"
         )
-    task = _task(request, settings)
-    settings = settings.changed(context=task.context)
-    shape = settings.shape(task.vocabulary.size)
-    network = _network(task, settings, shape, request.threads or default_threads())
-    trainer = Trainer(settings, task, network, checkpoint)
-    size = human_count(network.flat.size)
-    talk(f"{recipe.name}: {shape.architecture} of {size} parameters, {shape.vocabulary} tokens")
-    if request.resume and checkpoint.exists():
-        talk(f"going on behind step {trainer.resume()}")
-    try:
-        with view_for(settings, trainer.history, json=request.json) as view:
-            trainer.run(view.step)
-    except KeyboardInterrupt:
-        trainer.save()
-        talk(f"stopped behind step {trainer.history.steps}; --resume goes on")
-        raise
-    finally:
-        network.close()
-    arrays = network.parameters.views(network.flat)
-    general = {"name": request.name or request.output.stem, "file_type": 0}
-    write_model(request.output, shape, arrays, task.vocabulary.entries(), general)
-    checkpoint.unlink(missing_ok=True)
-    view.finish(trainer, request.output, _samples(task, network, settings))
-    if request.plot is not None:
-        from zigllm_cli.commands._train_plot import write_plot
-
-        write_plot(trainer.history, request.plot, title=request.output.stem)
-    if not request.json:
-        talk(f"{request.output}: {human_bytes(request.output.stat().st_size)}")
 
 
-def _network(task: Any, settings: Settings, shape: Any, threads: int) -> Any:
-    from zigllm_cli.train.microgpt import MicroNetwork
-    from zigllm_cli.train.network import Network
-
-    if settings.task == "names":
-        return MicroNetwork.drawn(shape, task.random)
-    return Network.fresh(shape, settings.seed, threads, settings.precision)
+def _as_in_file(s: Settings, shape: Shape) -> Settings:
+    """The settings with a file's sizes; its context is the longest that can be asked for."""
+    sizes = {name: getattr(shape, name) for name in SIZES if hasattr(shape, name)}
+    sizes.pop("vocabulary")
+    return s.changed(**sizes, context=min(s.context, shape.context))
 
 
-def _task(request: Request, settings: Settings) -> Any:
-    from zigllm_cli.train.tasks.names import Names
-    from zigllm_cli.train.tasks.puzzles import Adder, Sort
-    from zigllm_cli.train.tasks.text import Text
-
-    if settings.task in PUZZLES:
-        if request.data is not None:
-            raise UsageError(f"{settings.task} makes its own data; leave {request.data} away")
-        kind: Any = Sort if settings.task == "sort" else Adder
-        return kind(settings)
-    if request.data is None:
-        raise UsageError("name the text to learn from, or - for standard input")
-    if settings.task == "names":
-        return Names(settings, _read(request.data))
-    held = None if request.validation is None else _read(request.validation)
-    return Text(settings, _read(request.data), held)
+def _fitting(task: Any, initial: Initial | None) -> Any:
+    """The task, whose vocabulary must be that of the model to go on from."""
+    if initial is not None and initial.shape.vocabulary != task.vocabulary.size:
+        raise UsageError(
+            f"the data has {task.vocabulary.size} tokens, the model to go on from"
+            f" {initial.shape.vocabulary}: they must be the same"
+        )
+    return task
 
 
-def _samples(task: Any, network: Any, settings: Settings) -> list[str]:
-    from zigllm_cli.train.microgpt import sample
+def _check_memory(shape: Shape, s: Settings) -> None:
+    """Refuse a model whose parameters alone, with Adam's means and gradients, do not fit."""
+    from zigllm_cli.machine import memory_limit
+    from zigllm_cli.train.models import model
+    from zigllm_cli.train.network import shards
 
-    if settings.task != "names":
-        return []
-    end = task.vocabulary.end
-    ids = (sample(network, task.random, end, settings.temperature) for _ in range(settings.samples))
-    return [task.vocabulary.decode(each) for each in ids]
+    parameters = sum(tensor.size for tensor in model(shape.architecture).tensors(shape))
+    need = parameters * 4 * (4 + len(shards(s.batch, s.context)))
+    limit = memory_limit()
+    if limit is not None and need > limit:
+        raise MemoryLimitError(
+            f"training {human_count(parameters)} parameters takes {human_bytes(need)}, this machine"
+            f" has {human_bytes(limit)}; choose a smaller --width or fewer --layers"
+        )
 
 
 def _read(path: Path) -> str:
@@ -136,35 +233,3 @@ def _read(path: Path) -> str:
         raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no UTF-8 text: {error.reason} at byte {error.start}") from None
-
-
-def _writable(output: Path) -> None:
-    """Refuse now what could not be written at the end."""
-    if output.is_dir():
-        raise InputError(f"cannot write {output}: it is a directory; name a file in it")
-    if not output.absolute().parent.is_dir():
-        raise InputError(f"cannot write {output}: there is no folder {output.absolute().parent}")
-
-
-def show_recipes(name: str | None, changes: dict[str, Any], *, json: bool) -> None:
-    """All recipes with a sentence each, or the settings of one."""
-    if name is None:
-        recipes = [read_recipe(each) for each in recipe_names()]
-        if json:
-            print_json({each.name: {"about": each.about} for each in recipes})
-            return
-        wide = max(len(each.name) for each in recipes)
-        write("".join(f"{each.name:<{wide}}  {each.about}\n" for each in recipes))
-        return
-    recipe: Recipe = read_recipe(name)
-    values = asdict(recipe.settings.changed(**changes))
-    if json:
-        print_json(values)
-        return
-    write("".join(f"{key} = {_toml(value)}\n" for key, value in values.items()))
-
-
-def _toml(value: Any) -> str:
-    from json import dumps
-
-    return dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)

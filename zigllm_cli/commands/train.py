@@ -34,6 +34,10 @@ def train(
         Path | None,
         typer.Option("--validation", metavar="FILE", help="Held-out text; default: DATA's end."),
     ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option("--init", metavar="MODEL", help="Go on from a model: its sizes, its tokens."),
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--name", metavar="TEXT", help="general.name of the file.")
     ] = None,
@@ -102,9 +106,12 @@ def train(
 
       zigllm train input.txt -o shakespeare.gguf --recipe nanogpt-shakespeare-cpu --plot loss.png
 
+      zigllm train letters.txt -o mine.gguf --init stories.gguf --steps 500 --lr 3e-4
+
       zigllm train --list
     """
-    from zigllm_cli.commands._train_run import Request, run, show_recipes
+    from zigllm_cli.commands._train_recipes import show_recipes
+    from zigllm_cli.commands._train_run import Request, run
 
     options = {
         **{"vocabulary": vocab, "vocabulary_size": vocab_size, "layers": layers, "width": width},
@@ -132,6 +139,7 @@ def train(
             changes=chosen,
             validation=validation_file,
             name=name,
+            init=init,
             resume=resume,
             restart=restart,
             plot=plot,

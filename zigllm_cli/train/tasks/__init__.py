@@ -16,12 +16,38 @@ from typing import Protocol
 
 import numpy as np
 
+from zigllm_cli.gguf.entry import Entry
+from zigllm_cli.tokenizers import Tokenizer
 from zigllm_cli.train.settings import Settings
 from zigllm_cli.train.tape import Array
-from zigllm_cli.train.vocabulary import Vocabulary
 
 Batch = tuple[Array, Array]
 """Tokens and targets [B, T], int32; a target below 0 does not count."""
+
+
+class AnyVocabulary(Protocol):
+    """Made from the text, or of a file.
+
+    Attributes:
+        size: tokens.
+        end: what stands between documents.
+        tokenizer: the engine's.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def end(self) -> int: ...
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text, special tokens in it included."""
+
+    def entries(self) -> list[Entry]:
+        """The `tokenizer.*` keys of a file."""
 
 
 class Task(Protocol):
@@ -33,7 +59,7 @@ class Task(Protocol):
         digest: of all that the batches depend on besides the settings.
     """
 
-    vocabulary: Vocabulary
+    vocabulary: AnyVocabulary
     context: int
     digest: str
 

@@ -16,7 +16,7 @@ from zigllm_cli.evaluate.windows import Windowing
 from zigllm_cli.train.kernels.cross_entropy import IGNORED
 from zigllm_cli.train.settings import Settings
 from zigllm_cli.train.tape import Array
-from zigllm_cli.train.tasks import Batch, generator
+from zigllm_cli.train.tasks import AnyVocabulary, Batch, generator
 from zigllm_cli.train.vocabulary import END, Vocabulary, train_bpe, train_characters
 
 
@@ -28,7 +28,11 @@ class Text:
     """
 
     def __init__(
-        self, s: Settings, text: str, held: str | None = None, vocabulary: Vocabulary | None = None
+        self,
+        s: Settings,
+        text: str,
+        held: str | None = None,
+        vocabulary: AnyVocabulary | None = None,
     ) -> None:
         """Cut and tokenise a text.
 
@@ -43,8 +47,9 @@ class Text:
         is_lines = s.task == "lines"
         if held is None:
             text, held = _lines_cut(s, text) if is_lines else _cut(s, text)
-        add_bos = is_lines or END in text
-        self.vocabulary = vocabulary or make_vocabulary(s, text + held, add_bos=add_bos)
+        if vocabulary is None:
+            vocabulary = make_vocabulary(s, text + held, add_bos=is_lines or END in text)
+        self.vocabulary = vocabulary
         self.learned = self._tokens(text, is_lines)
         self.held = self._tokens(held, is_lines)
         if len(self.learned) < s.context + 1:
@@ -54,9 +59,12 @@ class Text:
             )
 
     def _tokens(self, text: str, is_lines: bool) -> Array:
-        if is_lines:
-            text = END + END.join(text.splitlines()) + END
-        return np.array(self.vocabulary.encode(text), np.int32)
+        if not is_lines:
+            return np.array(self.vocabulary.encode(text), np.int32)
+        ids = [self.vocabulary.end]
+        for line in text.splitlines():
+            ids += [*self.vocabulary.encode(line), self.vocabulary.end]
+        return np.array(ids, np.int32)
 
     def batch(self, step: int, part: int) -> Batch:
         """Windows that begin anywhere."""
