@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from zigllm_cli.commands._output import (
 if TYPE_CHECKING:
     from zigllm_cli.commands._quantize_run import Plan, Result
     from zigllm_cli.quantization.advice import Advice
+    from zigllm_cli.quantization.budget import Choice
     from zigllm_cli.quantization.decisions import Decision
     from zigllm_cli.quantization.file_types import FileType
     from zigllm_cli.quantization.loss import Loss
@@ -116,8 +117,23 @@ def _show_totals(plan: Plan) -> None:
         text = f"{fallen} tensors have rows that are not whole blocks and get another type"
         show(console, Text(text, "yellow"))
     if plan.choice:
-        for line in plan.choice.explain():
+        for line in _reasons(plan.choice):
             show(console, Text(line))
+
+
+def _reasons(choice: Choice) -> Iterator[str]:
+    """Why these types."""
+    yield "matrices: " + ", ".join(f"{count} {name}" for name, count in choice.counts.most_common())
+    yield f"expected error of the logits: {_percent(choice.noise)}"
+    if choice.fixed:
+        name, nbytes, noise = choice.fixed
+        mix = f"the best fixed mix of that size, {name} ({human_bytes(nbytes)})"
+        yield f"{mix}, has {_percent(noise)}" if noise > choice.noise else f"it is {mix}"
+
+
+def _percent(noise: float) -> str:
+    """The amplitude of a noise that is given as power."""
+    return f"{100 * noise**0.5:.2f} %"
 
 
 # ------------------------------------------------------------------ results and losses
@@ -248,7 +264,7 @@ def show_advice(advice: list[Advice], *, json: bool) -> None:
             f"{item.bits_per_weight:.2f}",
             human_bytes(item.memory),
             "yes" if item.fits else "no",
-            f"{100 * item.noise**0.5:.2f} %" if item.noise is not None else "needs --imatrix",
+            _percent(item.noise) if item.noise is not None else "needs --imatrix",
         )
         for item in advice
     ]

@@ -38,6 +38,11 @@ class Request:
     threads: int | None = None
     report: bool = False
 
+    @property
+    def imatrix_name(self) -> str:
+        """What the metadata says of where importance came from."""
+        return self.imatrix.name if self.imatrix else ""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -84,7 +89,8 @@ def plan(request: Request) -> Plan:
 
 def _by_budget(file: GGUFFile, request: Request) -> Plan:
     from zigllm_cli.commands._output import progress_bar
-    from zigllm_cli.quantization.budget import choose, work
+    from zigllm_cli.quantization.budget import choose
+    from zigllm_cli.quantization.measure import work
 
     size = parse_size(request.target_size) if request.target_size else None
     total = work(file)
@@ -93,6 +99,7 @@ def _by_budget(file: GGUFFile, request: Request) -> Plan:
             file,
             request.wishes,
             request.importance,
+            importance_file=request.imatrix_name,
             size=size,
             bits_per_weight=request.target_bpw,
             threads=_threads(request),
@@ -111,14 +118,13 @@ def run(request: Request) -> Result:
     path = output_path(request, planned)
     losses: dict[str, Loss] | None = {} if request.report else None
     started = perf_counter()
-    name = request.imatrix.name if request.imatrix else ""
     with progress_bar("quantizing", planned.decisions.nbytes) as progress:
         paths = write_quantized(
             planned.file,
             path,
             planned.decisions,
             planned.importance,
-            importance_file=name,
+            importance_file=request.imatrix_name,
             threads=_threads(request),
             keep_split=request.wishes.keep_split,
             losses=losses,
@@ -134,7 +140,7 @@ def advise_types(request: Request) -> list[Advice]:
     from zigllm_cli.commands._output import progress_bar
     from zigllm_cli.gguf import open_gguf
     from zigllm_cli.quantization.advice import advise
-    from zigllm_cli.quantization.budget import work
+    from zigllm_cli.quantization.measure import work
 
     file = open_gguf(resolve(request.model))
     wishes = replace(request.wishes, allow_requantize=True)

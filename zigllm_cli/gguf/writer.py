@@ -135,6 +135,14 @@ def write_gguf(
     return paths
 
 
+def data_start(entries: Iterable[Entry], tensors: Iterable[TensorPlan]) -> int:
+    """Bytes before the first tensor of a file with these."""
+    entries, tensors = list(entries), list(tensors)
+    alignment = _alignment(entries)
+    size = sum(len(piece) for piece in _header(entries, tensors, alignment, 3, "<"))
+    return align(size, alignment)
+
+
 def _check(entries: list[Entry], tensors: list[TensorPlan], version: int, order: str) -> None:
     if version not in (2, 3) or order not in ("<", ">"):
         raise UnsupportedError(f"GGUF {version} in byte order {order!r} cannot be written")

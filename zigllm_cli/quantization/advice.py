@@ -8,19 +8,11 @@ from typing import Any
 from zigllm_cli.gguf import GGUFFile
 from zigllm_cli.inspection.memory import estimate
 from zigllm_cli.machine import memory_limit
-from zigllm_cli.quantization.budget import (
-    Compiling,
-    Progress,
-    is_free,
-    measure,
-    noise_of_mix,
-)
+from zigllm_cli.quantization.budget import is_free, noise_of_mix
 from zigllm_cli.quantization.decisions import Wishes, decide
-from zigllm_cli.quantization.file_types import file_type, file_types
+from zigllm_cli.quantization.file_types import SPECIAL, file_type, file_types
 from zigllm_cli.quantization.importance import Importance
-
-SPECIAL = ("MXFP4_MOE", "TQ1_0", "TQ2_0", "Q1_0", "Q2_0")
-"""For models that were trained for them."""
+from zigllm_cli.quantization.measure import Compiling, Progress, measure
 
 CONTEXT = 4096
 
@@ -32,7 +24,7 @@ class Advice:
     Attributes:
         nbytes: of the tensors.
         memory: nbytes and an F16 cache for `CONTEXT` tokens.
-        noise: mean noise to signal of the matrices; None where the type needs importance.
+        noise: expected noise to signal of the logits; None where the type needs importance.
         fits: whether this machine has that memory.
     """
 

@@ -12,6 +12,9 @@ ALIASES = {"Q3_K": "Q3_K_M", "Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M"}
 NOT_OFFERED = ("NVFP4",)
 """Numbers that exist for files made elsewhere, in ways of their own."""
 
+SPECIAL = ("MXFP4_MOE", "TQ1_0", "TQ2_0", "Q1_0", "Q2_0")
+"""For models that were trained for them."""
+
 COPY = "COPY"
 
 ABOUT = {

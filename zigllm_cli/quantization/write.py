@@ -17,6 +17,7 @@ from zigllm_cli.gguf.writer import (
     Chunk,
     Progress,
     TensorPlan,
+    data_start,
     write_gguf,
 )
 from zigllm_cli.jit import Kernel, compile_missing
@@ -153,6 +154,15 @@ def _shards(file: GGUFFile, decisions: Decisions) -> list[int]:
     """How many tensors each shard has."""
     counts = Counter(file.tensors[row.tensor.name].shard for row in decisions.rows)
     return [counts[shard] for shard in range(max(counts) + 1)]
+
+
+def header_bytes(
+    file: GGUFFile, decisions: Decisions, importance: Importance | None, importance_file: str
+) -> int:
+    """What stands before the tensors of the new file; its types do not change that."""
+    entries = new_entries(file, decisions, importance, importance_file)
+    plans = [TensorPlan(row.name, row.tensor.shape, row.type, list) for row in decisions.rows]
+    return data_start(entries, plans)
 
 
 def new_entries(
