@@ -11,7 +11,7 @@ from zigllm_cli.errors import InputError, UnsupportedError
 from zigllm_cli.inspection.findings import PROBLEM
 from zigllm_cli.inspection.structure import check_keys, check_tensors
 
-SOURCES = ("peft", "litgpt", "hf", "llama2c", "gpt")
+SOURCES = ("peft", "litgpt", "hf", "refused", "llama2c", "gpt")
 """Modules of this package, asked in this order; `zigllm_cli.convert` tells what they must have."""
 
 
