@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -70,6 +71,16 @@ def show_result(result: Result, *, json: bool) -> None:
             show(console, Text(f"          {len(checked.losses)} are rounded, {least}"))
     names = ", ".join(str(path) for path in result.paths)
     show(console, Text(f"{printable(names)}, written in {result.seconds:.1f} s"))
+
+
+def show_folder(paths: list[Path], *, json: bool) -> None:
+    """The files of a folder that was written."""
+    if json:
+        print_json({"files": [str(path) for path in paths]})
+        return
+    for path in paths:
+        size = human_bytes(path.stat().st_size)
+        show(stdout_console(), Text(f"{size:>8}  ", "dim") + Text(printable(str(path))))
 
 
 def _summary(plan: Plan) -> dict[str, Any]:

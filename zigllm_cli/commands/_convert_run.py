@@ -8,11 +8,16 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from zigllm_cli.errors import UsageError
+
 if TYPE_CHECKING:
     from zigllm_cli.convert.conversion import Conversion, Options
     from zigllm_cli.convert.verify import Verification
     from zigllm_cli.quantization.decisions import Decisions
     from zigllm_cli.quantization.importance import Importance
+
+
+BYTE_ORDERS = {"little": "<", "big": ">"}
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,7 @@ class Request:
     options: Options
     imatrix: Path | None = None
     split_max_size: str | None = None
+    byte_order: str = "little"
     merge_lora: Sequence[str] = ()
     verify: bool = False
     threads: int | None = None
@@ -56,7 +62,10 @@ def plan(request: Request) -> Plan:
     from zigllm_cli.convert.types import chosen_type, decide_types
     from zigllm_cli.quantization.importance import read_importance
 
-    conversion = read_source(request.source, request.options)
+    if request.byte_order not in BYTE_ORDERS:
+        raise UsageError(f"--byte-order is little or big, not {request.byte_order!r}")
+    source = found(request.source)
+    conversion = read_source(source, request.options)
     if request.merge_lora:
         from zigllm_cli.convert.merge import merged
 
@@ -64,8 +73,43 @@ def plan(request: Request) -> Plan:
     kind = chosen_type(conversion, request.type_name)
     importance = read_importance(request.imatrix) if request.imatrix else None
     decisions = decide_types(conversion, kind, has_importance=importance is not None)
-    path = request.output or default_path(request.source, kind.name)
+    path = request.output or default_path(source, kind.name)
     return Plan(conversion, decisions, importance, path)
+
+
+def found(source: Path) -> Path:
+    """The source's path; a GGUF file may be named by an alias.
+
+    Raises:
+        InputError: there is neither a file nor an alias of this name.
+    """
+    from zigllm_cli.catalog import resolve
+
+    return source if source.exists() else resolve(source)
+
+
+def to_folder(request: Request) -> list[Path]:
+    """Write a GGUF file as a Hugging Face folder; returns its files."""
+    from zigllm_cli.commands._engine import CompileNotice
+    from zigllm_cli.commands._output import progress_bar
+    from zigllm_cli.convert.folder.write import write_folder
+    from zigllm_cli.convert.source import read_source
+    from zigllm_cli.engine.threads import default_threads
+
+    source = found(request.source)
+    conversion = read_source(source, request.options)
+    if not conversion.is_gguf:
+        raise UsageError(f"--to-folder converts GGUF files; {source} is a {conversion.source}")
+    folder = request.output or source.resolve().with_name(f"{source.stem}-hf")
+    with progress_bar("converting", conversion.parameters * 2) as progress:
+        return write_folder(
+            conversion,
+            folder,
+            request.type_name,
+            threads=request.threads or default_threads(),
+            compiling=CompileNotice(),
+            progress=progress,
+        )
 
 
 def default_path(source: Path, type_name: str) -> Path:
@@ -95,6 +139,7 @@ def run(request: Request) -> Result:
             importance=planned.importance,
             threads=request.threads or default_threads(),
             split_max_bytes=parse_size(limit, "--split-max-size") if limit else None,
+            order=BYTE_ORDERS[request.byte_order],
             compiling=CompileNotice(),
             progress=progress,
         )

@@ -47,6 +47,16 @@ def convert(
             "--split-max-size", metavar="SIZE", help="Several files of at most SIZE: 600M, 4.5G."
         ),
     ] = None,
+    to_folder: Annotated[
+        bool,
+        typer.Option(
+            "--to-folder", help="The other way: a GGUF file to a Hugging Face folder, -o DIR."
+        ),
+    ] = False,
+    byte_order: Annotated[
+        str,
+        typer.Option("--byte-order", metavar="little|big", help="Byte order of the new file."),
+    ] = "little",
     name: Annotated[
         str | None,
         typer.Option(
@@ -134,6 +144,8 @@ def convert(
 
       PEFT's LoRA folders, which become adapters for --lora
 
+      GGUF files: to another type or byte order, split or whole, or --to-folder
+
     [bold]Examples[/bold]
 
       zigllm convert TinyLlama-1.1B -o tinyllama.gguf
@@ -141,9 +153,12 @@ def convert(
       zigllm convert TinyLlama-1.1B --type q4_k_m --verify
 
       zigllm convert TinyLlama-1.1B --dry-run
+
+      zigllm convert tinyllama.gguf --to-folder -o TinyLlama-1.1B
     """
     from zigllm_cli.commands import _convert_output as out
     from zigllm_cli.commands._convert_run import Request, plan, run
+    from zigllm_cli.commands._convert_run import to_folder as convert_to_folder
     from zigllm_cli.convert.conversion import Options
 
     request = Request(
@@ -154,10 +169,13 @@ def convert(
         merge_lora=merge_lora or (),
         imatrix=imatrix,
         split_max_size=split_max_size,
+        byte_order=byte_order,
         verify=verify,
         threads=threads,
     )
-    if dry_run:
+    if to_folder:
+        out.show_folder(convert_to_folder(request), json=json)
+    elif dry_run:
         out.show_plan(plan(request), json=json)
     else:
         out.show_result(run(request), json=json)

@@ -153,6 +153,7 @@ class Conversion:
         tensors: by GGUF name, in the order of the file.
         paths: the files that are read, which must not be written to.
         notes: what the user should know: parts that were left out, guesses.
+        is_gguf: whether it was GGUF before: then tensors stay of their types unless told otherwise.
     """
 
     source: str
@@ -161,6 +162,7 @@ class Conversion:
     tensors: Mapping[str, SourceTensor]
     paths: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+    is_gguf: bool = False
 
     @classmethod
     def make(
@@ -208,7 +210,7 @@ class Conversion:
 
     @property
     def name(self) -> str:
-        return str(self.metadata["general.name"])
+        return str(self.metadata.get("general.name", "(no name)"))
 
     @property
     def tokenizer(self) -> str:

@@ -11,7 +11,7 @@ from zigllm_cli.errors import InputError, UnsupportedError
 from zigllm_cli.inspection.findings import PROBLEM
 from zigllm_cli.inspection.structure import check_keys, check_tensors
 
-SOURCES = ("peft", "litgpt", "hf", "refused", "llama2c", "gpt")
+SOURCES = ("peft", "litgpt", "hf", "gguf_file", "refused", "llama2c", "gpt")
 """Modules of this package, asked in this order; `zigllm_cli.convert` tells what they must have."""
 
 
@@ -54,7 +54,7 @@ def read_source(path: Path, options: Options | None = None) -> Conversion:
 
 def _check(conversion: Conversion) -> None:
     """Whether a model has what its architecture needs, in the right shapes, and nothing else."""
-    if conversion.metadata.get("general.type") != "model":
+    if conversion.is_gguf or conversion.metadata.get("general.type") != "model":
         return
     for finding in (*check_keys(conversion), *check_tensors(conversion)):
         if finding.severity == PROBLEM:

@@ -6,7 +6,7 @@ from zigllm_cli.convert.conversion import Conversion
 from zigllm_cli.gguf.types import tensor_type
 from zigllm_cli.quantization.candidates import is_candidate
 from zigllm_cli.quantization.decisions import Decision, Decisions, Wishes, decide
-from zigllm_cli.quantization.file_types import FileType, file_type
+from zigllm_cli.quantization.file_types import COPY, FileType, file_type
 
 AUTO = "AUTO"
 SAME_FOR_ALL = ("F32", "F16", "BF16", "Q8_0")
@@ -14,13 +14,18 @@ SAME_FOR_ALL = ("F32", "F16", "BF16", "Q8_0")
 
 
 def chosen_type(conversion: Conversion, name: str) -> FileType:
-    """The file type of this name; `auto` is that of the first matrix, F16 for any but half floats.
+    """The file type of this name.
+
+    `auto` leaves a GGUF file as it is; else it is the type of the first matrix, or F16 where that
+    is of any but half floats.
 
     Raises:
         UsageError: there is no such type.
     """
     if name.upper() != AUTO:
         return file_type(name)
+    if conversion.is_gguf:
+        return file_type(COPY)
     for tensor in conversion.tensors.values():
         if len(tensor.shape) > 1 and tensor.type.name in ("F16", "BF16"):
             return file_type(tensor.type.name)
@@ -32,20 +37,25 @@ def decide_types(
 ) -> Decisions:
     """A type for every tensor: what quantising an F32 file would choose.
 
-    What is not quantised is F32, as the reference writes it. Blocks that the source has quantised
-    already stay as they are.
+    What is not quantised is F32, as the reference writes it. Blocks that a checkpoint has quantised
+    already stay as they are; those of a GGUF file may be made plain, but not quantised twice.
 
     Raises:
         UsageError: a tensor that cannot become what was asked for.
     """
-    wishes = Wishes(allow_requantize=True, keep_split=kind.name in SAME_FOR_ALL)
+    from_file = conversion.is_gguf
+    wishes = Wishes(
+        allow_requantize=not (from_file and kind.default.is_quantized),
+        keep_split=kind.copies or kind.name in SAME_FOR_ALL,
+    )
     decisions = decide(conversion, kind, wishes, has_importance=has_importance)
-    decisions.rows = [_settled(row) for row in decisions.rows]
+    if not kind.copies:
+        decisions.rows = [_settled(row, keep_blocks=not from_file) for row in decisions.rows]
     return decisions
 
 
-def _settled(row: Decision) -> Decision:
-    if row.tensor.type.is_quantized:
+def _settled(row: Decision, *, keep_blocks: bool) -> Decision:
+    if keep_blocks and row.tensor.type.is_quantized:
         return Decision(row.tensor, row.name, row.tensor.type)
     if not is_candidate(row.name, row.tensor.shape):
         return Decision(row.tensor, row.name, tensor_type("F32"))

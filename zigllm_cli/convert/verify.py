@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from zigllm_cli.convert.conversion import Conversion
+from zigllm_cli.convert.gguf_file import source_tensor
 from zigllm_cli.convert.write import all_entries
 from zigllm_cli.errors import ZigllmError
 from zigllm_cli.gguf import GGUFFile, open_gguf
@@ -78,7 +79,7 @@ def _check_metadata(conversion: Conversion, decisions: Decisions, file: GGUFFile
 def _check_tensor(row: Decision, file: GGUFFile, result: Verification) -> None:
     if row.name not in file.tensors:
         raise ZigllmError(f"{file.path} lacks the tensor {row.name}; convert again")
-    tensor, source = file.tensors[row.name], row.tensor
+    tensor, source = source_tensor(file.tensors[row.name]), row.tensor
     if (tensor.shape, tensor.type) != (source.shape, row.type):
         raise ZigllmError(f"{file.path}: {row.name} has another shape or type; convert again")
     old, new = source.numpy(), tensor.numpy()

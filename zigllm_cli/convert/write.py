@@ -11,6 +11,7 @@ from zigllm_cli.convert.conversion import Conversion
 from zigllm_cli.gguf import ValueType
 from zigllm_cli.gguf.entry import Entry
 from zigllm_cli.quantization.decisions import Decisions
+from zigllm_cli.quantization.file_types import file_type
 from zigllm_cli.quantization.write import QUANTIZATION_VERSION, write_decided
 
 
@@ -24,7 +25,7 @@ def write_conversion(
 
     Args:
         how: what `write_decided` and `write_gguf` take: importance, threads, progress, compiling,
-            split_max_bytes.
+            split_max_bytes, order.
 
     Raises:
         InputError: the source is damaged, or there is no place to write.
@@ -36,18 +37,20 @@ def write_conversion(
 
 def all_entries(conversion: Conversion, decisions: Decisions) -> Iterator[Entry]:
     """The metadata, with what the types decide behind `general.*`."""
-    entries = list(conversion.keys.entries())
-    count = sum(entry.key.startswith("general.") for entry in entries)
+    made = ("general.file_type", "general.quantization_version")
+    entries = [entry for entry in conversion.keys.entries() if entry.key not in made]
+    count = 1 + max(i for i, entry in enumerate(entries) if entry.key.startswith("general."))
     yield from entries[:count]
-    yield Entry.make("general.file_type", ValueType.UINT32, file_type_number(decisions))
+    number = file_type_number(conversion, decisions)
+    yield Entry.make("general.file_type", ValueType.UINT32, number)
     yield Entry.make("general.quantization_version", ValueType.UINT32, QUANTIZATION_VERSION)
     yield from entries[count:]
 
 
-def file_type_number(decisions: Decisions) -> int:
-    """`general.file_type`; a file whose experts came as MXFP4 says so."""
-    from zigllm_cli.quantization.file_types import file_type
-
+def file_type_number(conversion: Conversion, decisions: Decisions) -> int:
+    """`general.file_type`; a file whose experts came as MXFP4 says so, a copy says what it said."""
+    if decisions.kind.copies:
+        return int(conversion.metadata.get("general.file_type", 0))
     plain = not decisions.kind.default.is_quantized
     if plain and any(row.type.name == "MXFP4" for row in decisions.rows):
         return file_type("MXFP4_MOE").number

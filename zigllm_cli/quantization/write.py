@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from zigllm_cli.errors import ZigllmError
 from zigllm_cli.gguf import GGUFFile, ValueType
+from zigllm_cli.gguf.byteorder import pieces, swapped
 from zigllm_cli.gguf.entry import Entry
 from zigllm_cli.gguf.writer import (
     CHUNK_SIZE,
@@ -104,6 +106,8 @@ def write_decided(
     compile_missing(_kernels(changed, weights, losses is not None), compiling)
     with Converter(threads, measure=losses is not None) as converter:
         plans = [_plan(row, converter, weights[row.tensor.name]) for row in decisions.rows]
+        if how.get("order") == ">":
+            plans = [_turned(plan) for plan in plans]
         paths = write_gguf(path, entries, plans, **how)
         if losses is not None:
             losses.update(converter.losses)
@@ -141,13 +145,24 @@ def _plan(row: Decision, converter: Converter, weights: Floats | None) -> Tensor
     return TensorPlan(row.name, tensor.shape, row.type, chunks, tensor.order)
 
 
+def _turned(plan: TensorPlan) -> TensorPlan:
+    """The tensor in big-endian order, whichever it came in."""
+    if plan.order == ">":
+        return plan
+
+    def chunks() -> Iterator[Chunk]:
+        return (swapped(chunk, plan.type) for chunk in plan.chunks())
+
+    return replace(plan, chunks=chunks, order=">")
+
+
 def _copied(tensor: Weights) -> Iterator[Chunk]:
     """The bytes of a tensor that stays as it is; what has been written is let go."""
-    data = tensor.numpy().reshape(-1).data
-    for start in range(0, len(data), CHUNK_SIZE):
-        piece = data[start : start + CHUNK_SIZE]
+    start = 0
+    for piece in pieces(tensor.numpy().reshape(-1).data, tensor.type, CHUNK_SIZE):
         yield piece
         tensor.forget(start, start + len(piece))
+        start += len(piece)
 
 
 def _shards(file: GGUFFile, decisions: Decisions) -> list[int]:
