@@ -268,5 +268,5 @@ def show_advice(advice: list[Advice], *, json: bool) -> None:
         )
         for item in advice
     ]
-    headers = ("type", "size", "bits", "memory", "fits", "error of a product")
+    headers = ("type", "size", "bits", "memory", "fits", "error of logits")
     show_list(rows, headers, ("cyan", ">", ">", ">", "", ">"))

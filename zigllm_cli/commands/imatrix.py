@@ -37,7 +37,10 @@ def imatrix(
     in_file: Annotated[
         list[Path] | None,
         typer.Option(
-            "--in-file", metavar="FILE", help="Add to this matrix, of either format. Repeatable."
+            "--in-file",
+            metavar="FILE",
+            help="Add to this matrix, of either format; in .dat a call is --ctx tokens. "
+            "Repeatable.",
         ),
     ] = None,
     ctx: Annotated[
@@ -100,7 +103,7 @@ def imatrix(
     if resume and output.exists():
         earlier.append(output)
     for path in earlier:
-        found = merged(found, read_importance(path))
+        found = merged(found, read_importance(path, chunk_size=ctx))
     done = found.chunks if resume else 0
     if file is not None:
         text = sys.stdin.buffer.read() if str(file) == "-" else _read(file)

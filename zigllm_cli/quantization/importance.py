@@ -111,8 +111,11 @@ class Importance:
         return Importance(entries, self.datasets, self.chunks, self.chunk_size)
 
 
-def read_importance(path: str | os.PathLike[str]) -> Importance:
+def read_importance(path: str | os.PathLike[str], *, chunk_size: int = LEGACY_CHUNK) -> Importance:
     """Read a matrix file of either format.
+
+    Args:
+        chunk_size: tokens of a call, for the old format, which does not say.
 
     Raises:
         InputError: it cannot be read, is neither, or has values that are not finite.
@@ -121,7 +124,7 @@ def read_importance(path: str | os.PathLike[str]) -> Importance:
     try:
         with path.open("rb") as file:
             is_gguf = file.read(4) == b"GGUF"
-            found = None if is_gguf else _read_legacy(file, path)
+            found = None if is_gguf else _read_legacy(file, path, chunk_size)
     except OSError as error:
         raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
     if found is None:
@@ -167,7 +170,7 @@ def _floats(tensor: Tensor, path: Path) -> Floats:
     return np.frombuffer(tensor.data, order + "f4").astype(np.float32)
 
 
-def _read_legacy(file: BinaryIO, path: Path) -> Importance:
+def _read_legacy(file: BinaryIO, path: Path, chunk_size: int) -> Importance:
     file.seek(0, os.SEEK_END)
     size = file.tell()
     file.seek(0)
@@ -180,14 +183,14 @@ def _read_legacy(file: BinaryIO, path: Path) -> Importance:
     def number() -> int:
         return int(struct.unpack("<i", take(4))[0])
 
-    found = Importance()
+    found = Importance(chunk_size=chunk_size)
     for _ in range(number()):
         name = take(number()).decode("utf-8", "replace")
         calls, values = number(), number()
         sums = np.frombuffer(take(4 * values), "<f4").astype(np.float32)
         if values < 1 or calls < 0:
             raise InputError(f"{path} is neither a GGUF file nor an old importance matrix")
-        found.entries[name] = Sums(sums, np.array([calls * LEGACY_CHUNK]), calls)
+        found.entries[name] = Sums(sums, np.array([calls * chunk_size]), calls)
     if file.tell() < size:
         found.chunks = number()
         if file.tell() < size:
