@@ -32,13 +32,13 @@ def test_a_file_a_report_and_the_difference(
     told = json.loads(capsys.readouterr().out)
     assert told["type"] == "Q4_K_M"
     assert told["files"] == [str(out)]
-    assert run(["inspect", "--diff", str(model), str(out), "--json"]) == 1  # they differ
+    assert run(["inspect", str(model), "--diff", str(out), "--json"]) == 1  # they differ
     difference = json.loads(capsys.readouterr().out)
     rows = {row["name"]: row["values"] for row in difference["tensors_changed"]}
     assert rows.keys() == told["loss"]["tensors"].keys()
     for name, row in told["loss"]["tensors"].items():
         assert rows[name]["rms"] == pytest.approx(row["rmse"], rel=1e-5)
-        assert rows[name]["snr_db"] == pytest.approx(row["snr"], rel=1e-5)
+        assert rows[name]["snr_db"] == pytest.approx(row["snr_db"], rel=1e-5)
     assert run(["quantize", str(model), str(out), "Q4_K_M", "--report"]) == 0
     screen = capsys.readouterr().out
     assert "where the error is, layer by layer" in screen
