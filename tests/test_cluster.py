@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from random_model import RANDOM
 
 from zigllm_cli.errors import UsageError, ZigllmError
 
@@ -54,7 +55,7 @@ def test_perplexity_with_a_killed_worker(
 ) -> None:
     text, state = tmp_path / "text.txt", tmp_path / "state"
     text.write_text("hear me speak, before we proceed any further. \n" * 600)
-    asked = ["-m", "builtin", str(text), "-c", "64", "-t", "1", "--json"]
+    asked = ["-m", RANDOM, str(text), "-c", "64", "-t", "1", "--json"]
     alone = json.loads(zigllm("perplexity", *asked).stdout)
     command = [sys.executable, "-m", "zigllm_cli", "perplexity", *asked, "--state", str(state)]
     command += ["--ray", "local", "--workers", "2"]

@@ -201,13 +201,13 @@ def sums(random: Random) -> Exchange:
         a, b = random.randint(30, 999), random.randint(30, 999)
         answer = "[Those numbers are too big for me|That is too much for a tiny model]. [A calculator will know.|I only do small sums.]"
     elif sign == "*":
-        a, b = random.randint(0, 10), random.randint(0, 10)
+        a, b = random.randint(1, 6), random.randint(1, 6)
         answer = f"{a} times {b} is {a * b}."
     elif sign == "+":
-        a, b = random.randint(0, 12), random.randint(0, 12)
+        a, b = random.randint(0, 10), random.randint(0, 10)
         answer = f"{a} plus {b} is {a + b}."
     else:
-        b, c = random.randint(0, 10), random.randint(0, 10)
+        b, c = random.randint(0, 9), random.randint(0, 9)
         a = b + c
         answer = f"{a} minus {b} is {c}."
     words = {"+": "plus", "-": "minus", "*": "times"}[sign]
@@ -435,7 +435,7 @@ def poem(random: Random, subject: str) -> str:
 
 
 QUESTIONS = (
-    (sums, 5), (opposites, 3), (colours, 2), (animals, 1.5), (calendar, 1.5), (counting, 1), (facts, 3), (unknown, 3),
+    (sums, 8), (opposites, 3), (colours, 2), (animals, 1.5), (calendar, 1.5), (counting, 1), (facts, 3), (unknown, 3),
     (rhymes, 1), (jokes, 2),
 )  # fmt: skip
 

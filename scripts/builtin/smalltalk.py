@@ -30,7 +30,7 @@ SMALL_TALK: tuple[Topic, ...] = (
     (
         ("good night", "I am going to sleep", "time for bed", "I am going to bed now", "sleep well"),
         ("Good night! [Sleep well.|May your dreams have happy endings.|I will be here in the morning, all "
-         "four megabytes of me.]",),
+         "three megabytes of me.]",),
     ),
     (
         ("how are you", "how are you doing", "how do you do", "how is it going", "how are you today", "are you well",
@@ -118,7 +118,7 @@ SMALL_TALK: tuple[Topic, ...] = (
          "yourself", "who are you?", "which model is this", "which model are you", "what model am I using"),
         (f"I am {ME} that comes with zigllm. I can tell short stories and answer simple questions.",
          "I am builtin, a tiny language model. I [live in one small file|came with zigllm], and I like to tell stories.",
-         f"I am builtin, {ME} of zigllm: [about three million numbers|less than four megabytes] that learned to tell "
+         f"I am builtin, {ME} of zigllm: [almost three million numbers|about three megabytes] that learned to tell "
          "stories."),
     ),
     (
@@ -152,9 +152,9 @@ SMALL_TALK: tuple[Topic, ...] = (
     (
         ("how big are you", "how large are you", "how many parameters do you have", "what is your size", "how small are "
          "you", "are you small", "why are you so small", "how many weights do you have", "how much memory do you need"),
-        ("I have about three and a half million parameters, and I fit into four megabytes. [Large models are a thousand "
+        ("I have almost three million parameters, and I fit into three megabytes. [Large models are a thousand "
          "times bigger.|Many a photo is larger than I am.]",
-         "I am tiny: less than four megabytes. [I was made to fit into the package.|That is why I answer so fast, and "
+         "I am tiny: about three megabytes. [I was made to fit into the package.|That is why I answer so fast, and "
          "why I know so little.]"),
     ),
     (
@@ -246,7 +246,7 @@ SMALL_TALK: tuple[Topic, ...] = (
     (
         ("are you bigger than me", "will you take over the world", "are you dangerous", "will you take my job", "do you "
          "want to rule the world", "will robots rule the world"),
-        ("[Me? I fit into four megabytes.|Certainly not.] I only want to tell stories.",),
+        ("[Me? I fit into three megabytes.|Certainly not.] I only want to tell stories.",),
     ),
     (
         ("asdf", "qwertz", "blah blah", "xyz", "???", "...", "hmm", "test", "foo bar", "jkl", "123", "la la la",

@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from random_model import RANDOM, RANDOM_MODEL
 
 from zigllm_cli.catalog import entry_of, load_entries, read_models_toml, resolve, use_models_file
 from zigllm_cli.catalog.adding import add
@@ -121,7 +122,7 @@ def test_settings_come_from_where_they_should(zigllm: Run, monkeypatch: pytest.M
     """Option, environment, models.toml, the model's file, default: each where the others are
     silent, and told so."""
     Path("models.toml").write_text(
-        f"[models.m]\npath = {json.dumps(str(resolve('builtin')))}\nctx = 64\nthreads = 1\n"
+        f"[models.m]\npath = {json.dumps(RANDOM)}\nctx = 64\nthreads = 1\n"
         "kv_type = 'q8_0'\nsampling.temperature = 0.1\nsampling.top_k = 7\nsampling.top_p = 0.5\n"
     )
     assert entry_of("m") is not None
@@ -140,7 +141,7 @@ def test_settings_come_from_where_they_should(zigllm: Run, monkeypatch: pytest.M
     monkeypatch.setenv("ZIGLLM_MODEL", "m")
     done = zigllm("chat", "--show-config")
     assert done.stdout.splitlines()[0].split() == ["model", "m", "ZIGLLM_MODEL"]
-    done = zigllm("chat", "-m", "builtin", "--show-config")
+    done = zigllm("chat", "-m", RANDOM, "--show-config")
     assert "256" in done.stdout
     assert "the model's llama.context_length" in done.stdout
 
@@ -171,7 +172,7 @@ def test_the_list_and_a_new_name(zigllm: Run, tmp_path: Path) -> None:
     done = zigllm("models")
     assert done.returncode == 0
     assert "no models have names yet" in done.stderr
-    (tmp_path / "m.gguf").write_bytes(resolve("builtin").read_bytes())
+    (tmp_path / "m.gguf").write_bytes(RANDOM_MODEL.read_bytes())
     done = zigllm("models", "add", "m.gguf", "--description", "mine")
     assert (done.returncode, done.stdout) == (0, "m\n")
     (tmp_path / "no.gguf").write_text("no model")

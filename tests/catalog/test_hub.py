@@ -14,8 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from random_model import RANDOM_MODEL
 
-from zigllm_cli.catalog import resolve
 from zigllm_cli.catalog.hub import RemoteFile, choose, parse
 from zigllm_cli.errors import UsageError
 
@@ -45,7 +45,7 @@ class Hub:
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    model = resolve("builtin").read_bytes()
+    model = RANDOM_MODEL.read_bytes()
     state = Hub({"README.md": b"# tiny", "tiny.Q4_K_M.gguf": model, "tiny.Q8_0.gguf": model[::-1]})
 
     class Handler(BaseHTTPRequestHandler):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from random_model import RANDOM
 
 import zigllm_cli
 from zigllm_cli.chat.conversation import Conversation
@@ -28,7 +29,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def opened(ctx: int = 256) -> Model:
-    return Model(zigllm_cli.load("builtin").file, EngineOptions(threads=1, ctx=ctx))
+    return Model(zigllm_cli.load(RANDOM).file, EngineOptions(threads=1, ctx=ctx))
 
 
 def talk_with(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from random_model import RANDOM
 
 import zigllm_cli
 from zigllm_cli.commands import _bench_measure as measuring
@@ -169,6 +170,6 @@ def test_ablation(zigllm: Run, kit: Path) -> None:
     ],
 )
 def test_mistakes(zigllm: Run, args: tuple[str, ...], message: str) -> None:
-    done = zigllm("bench", "-m", "builtin", *args)
+    done = zigllm("bench", "-m", RANDOM, *args)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from random_model import RANDOM
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-TALK = ("chat", "-m", "builtin", "-n", "8", "--seed", "1")
+TALK = ("chat", "-m", RANDOM, "-n", "8", "--seed", "1")
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +43,7 @@ def test_a_pipe_is_one_turn(zigllm: Run, home: Path) -> None:
     done = zigllm(*TALK, "--resume", name[:8], input="and now")
     assert done.returncode == 0, done.stderr
     done = zigllm("sessions")
-    assert done.stdout.splitlines()[1].split()[:3] == [name, "4", "builtin"]
+    assert done.stdout.splitlines()[1].split()[:3] == [name, "4", "random.gguf"]
     assert "## You\n\nand now" in zigllm("sessions", "show", name).stdout
     done = zigllm("sessions", "export", name, "-o", "talk.md")
     assert (home / "talk.md").read_text().count("## Model") == 2
@@ -67,12 +68,12 @@ def test_the_engines_memory_is_kept(zigllm: Run) -> None:
 def test_render(zigllm: Run, home: Path) -> None:
     messages = [{"role": "system", "content": "S"}, {"role": "user", "content": "x</s>"}]
     (home / "m.json").write_text(json.dumps(messages))
-    done = zigllm("chat", "-m", "builtin", "--template", "zephyr", "--render", "m.json")
+    done = zigllm("chat", "-m", RANDOM, "--template", "zephyr", "--render", "m.json")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "<|system|>\nS</s>\n<|user|>\nx</s></s>\n<|assistant|>\n"
     assert "3 of them special" in done.stderr  # BOS, and the template's own two
     done = zigllm(
-        *("chat", "-m", "builtin", "--template", "chatml", "--render", "-", "--json"),
+        *("chat", "-m", RANDOM, "--template", "chatml", "--render", "-", "--json"),
         input=json.dumps({"messages": messages}),
     )
     document = json.loads(done.stdout)
@@ -81,7 +82,7 @@ def test_render(zigllm: Run, home: Path) -> None:
     spans = [document["text"][a:b] for a, b in document["content"]]
     assert spans == ["system", "S", "user", "x</s>"]
     done = zigllm(
-        *("chat", "-m", "builtin", "--render", "m.json"),
+        *("chat", "-m", RANDOM, "--render", "m.json"),
         *("--template", "{{ raise_exception('no') }}"),
     )
     assert done.returncode == 7
@@ -106,6 +107,6 @@ def test_render(zigllm: Run, home: Path) -> None:
     ],
 )
 def test_what_makes_no_sense(zigllm: Run, args: tuple[str, ...], code: int, message: str) -> None:
-    done = zigllm("chat", "-m", "builtin", *args, input="" if not args else "x")
+    done = zigllm("chat", "-m", RANDOM, *args, input="" if not args else "x")
     assert done.returncode == code
     assert message in done.stderr.splitlines()[-1]

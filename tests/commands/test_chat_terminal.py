@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from random_model import RANDOM
 
 pty = pytest.importorskip("pty")
 termios = pytest.importorskip("termios")
@@ -33,7 +34,7 @@ class Terminal:
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         places = {"XDG_STATE_HOME": str(home), "XDG_CONFIG_HOME": str(home), "TERM": "xterm"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "zigllm_cli", "chat", "-m", "builtin", *args],
+            [sys.executable, "-m", "zigllm_cli", "chat", "-m", RANDOM, *args],
             stdin=follower,
             stdout=follower,
             stderr=follower,

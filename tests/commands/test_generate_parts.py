@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from random_model import RANDOM
 
 import zigllm_cli
 from zigllm_cli.commands._generate_prompt import fit, unescape
@@ -111,7 +112,7 @@ def test_overrides_that_are_none(word: str, message: str) -> None:
 
 @pytest.fixture
 def file() -> GGUFFile:
-    return zigllm_cli.load("builtin").file
+    return zigllm_cli.load(RANDOM).file
 
 
 def test_overrides_take_the_type_of_the_file(file: GGUFFile) -> None:

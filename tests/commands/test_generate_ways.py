@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from random_model import RANDOM
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 BEGINNING = "Once upon a time"
@@ -48,7 +49,7 @@ def test_forms(generate: Run, tmp_path: Path) -> None:
         (("--beams", "2", "--trace"), 2, "--beams and --trace cannot be used together"),
         (("--draft-ngram", "--draft", "x"), 2, "--draft and --draft-ngram cannot be"),
         (("--beams", "2", "--choice", "x"), 2, "--beams goes with no constraint"),
-        (("--draft", "builtin"), 2, "builtin cannot draft for this model"),
+        (("--draft", RANDOM), 2, "random.gguf cannot draft for this model"),
         (("--session", "/none/x"), 2, "there is no such folder"),
         (("--preset", "wild"), 2, "preset 'wild' is unknown"),
         (("--typical", "2"), 2, "typical is 2, but must be from 0 to 1"),
@@ -156,5 +157,5 @@ def test_a_damaged_session_is_refused_and_kept(generate: Run, tmp_path: Path) ->
     assert done.returncode == 3
     assert "truncated or damaged" in done.stderr
     assert file.read_bytes() == cut
-    done = generate("", "-n", "5", "--session", file, "-m", "builtin")
+    done = generate("", "-n", "5", "--session", file, "-m", RANDOM)
     assert done.returncode == 3

@@ -14,6 +14,7 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
+from random_model import RANDOM, RANDOM_MODEL
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -102,18 +103,18 @@ def write_gguf(path: Path, tensors: dict[str, Any], **texts: str) -> Path:
 
 
 def test_summary(zigllm: Run) -> None:
-    done = zigllm("inspect", "builtin")
+    done = zigllm("inspect", RANDOM)
     *lines, machine = done.stdout.splitlines(keepends=True)
     text = "".join(lines)
     path = next(line.split()[1] for line in lines if line.startswith("file "))
-    assert Path(path).name == "builtin.gguf"
+    assert Path(path).name == "random.gguf"
     assert text.replace(path, "FILE") == SUMMARY
     assert machine.startswith("this machine has")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_summary_as_json(zigllm: Run) -> None:
-    found = document(zigllm("inspect", "builtin", "--json", "--ctx", "1000", "--kv-type", "Q8_0"))
+    found = document(zigllm("inspect", RANDOM, "--json", "--ctx", "1000", "--kv-type", "Q8_0"))
     assert found["view"] == "summary"
     assert found["parameters"] == 459_520
     assert found["mix"][0]["type"] == "Q4_K"
@@ -131,20 +132,20 @@ def test_summary_as_json(zigllm: Run) -> None:
 
 def test_no_model_means_the_builtin_one(zigllm: Run) -> None:
     done = zigllm("inspect")
-    assert done.stdout.startswith("llama-k256  llama")
+    assert done.stdout.startswith(zigllm("inspect", "builtin").stdout.split("this machine")[0])
     assert done.stderr == "no model given: using builtin\n"
 
 
 def test_context_has_llama_cpps_name_too(zigllm: Run) -> None:
     for spelling in ("--ctx", "--ctx-size"):
-        assert "memory at 2,048 tokens" in zigllm("inspect", "builtin", spelling, "2048").stdout
+        assert "memory at 2,048 tokens" in zigllm("inspect", RANDOM, spelling, "2048").stdout
 
 
 def test_tensors(zigllm: Run) -> None:
-    done = zigllm("inspect", "builtin", "--tensors", "blk.0.attn*")
+    done = zigllm("inspect", RANDOM, "--tensors", "blk.0.attn*")
     assert (done.returncode, done.stdout) == (0, TENSORS)
     assert done.stderr == "5 tensors, 164,096 values, 97.4 kB\n"
-    found = document(zigllm("inspect", "builtin", "--tensors", "--json"))
+    found = document(zigllm("inspect", RANDOM, "--tensors", "--json"))
     assert len(found["tensors"]) == 11
     assert found["tensors"][1] == {
         "name": "token_embd.weight",
@@ -158,11 +159,11 @@ def test_tensors(zigllm: Run) -> None:
 
 
 def test_metadata(zigllm: Run) -> None:
-    assert zigllm("inspect", "builtin", "--metadata", "llama.att*").stdout == METADATA
-    whole = zigllm("inspect", "builtin", "--metadata").stdout
+    assert zigllm("inspect", RANDOM, "--metadata", "llama.att*").stdout == METADATA
+    whole = zigllm("inspect", RANDOM, "--metadata").stdout
     assert len(whole.splitlines()) == 27
     assert 'arr:str[384]  "<unk>", "<s>", "</s>", "<0x00>", ' in whole
-    found = document(zigllm("inspect", "builtin", "--metadata", "--json"))
+    found = document(zigllm("inspect", RANDOM, "--metadata", "--json"))
     rows = {row["key"]: row for row in found["metadata"]}
     assert rows["tokenizer.ggml.tokens"]["count"] == 384
     assert len(rows["tokenizer.ggml.tokens"]["value"]) == 8
@@ -179,37 +180,37 @@ def test_metadata(zigllm: Run) -> None:
     ],
 )
 def test_key(zigllm: Run, key: str, expected: str) -> None:
-    assert zigllm("inspect", "builtin", "--key", key).stdout == expected
-    assert zigllm("inspect", "builtin", "--metadata", "--key", key).stdout == expected
-    assert document(zigllm("inspect", "builtin", "--key", key, "--json"))["key"] == key
+    assert zigllm("inspect", RANDOM, "--key", key).stdout == expected
+    assert zigllm("inspect", RANDOM, "--metadata", "--key", key).stdout == expected
+    assert document(zigllm("inspect", RANDOM, "--key", key, "--json"))["key"] == key
 
 
 def test_key_of_an_array_has_a_line_for_each_element(zigllm: Run) -> None:
-    lines = zigllm("inspect", "builtin", "--key", "tokenizer.ggml.tokens").stdout.splitlines()
+    lines = zigllm("inspect", RANDOM, "--key", "tokenizer.ggml.tokens").stdout.splitlines()
     assert (len(lines), lines[1], lines[263]) == (384, "<s>", "▁s")
-    found = document(zigllm("inspect", "builtin", "--key", "tokenizer.ggml.tokens", "--json"))
+    found = document(zigllm("inspect", RANDOM, "--key", "tokenizer.ggml.tokens", "--json"))
     assert (found["type"], found["value"]) == ("arr:str", lines)
 
 
 def test_vocabulary(zigllm: Run) -> None:
-    lines = zigllm("inspect", "builtin", "--vocab").stdout.splitlines()
+    lines = zigllm("inspect", RANDOM, "--vocab").stdout.splitlines()
     assert len(lines) == 384
     assert lines[1] == "     1  control            0  <s>"
-    assert zigllm("inspect", "builtin", "--vocab", "▁m").stdout.split() == [
+    assert zigllm("inspect", RANDOM, "--vocab", "▁m").stdout.split() == [
         "264",
         "normal",
         "-5",
         "▁m",
     ]
-    found = document(zigllm("inspect", "builtin", "--vocab", "--json"))
+    found = document(zigllm("inspect", RANDOM, "--vocab", "--json"))
     assert (found["model"], found["size"], len(found["tokens"])) == ("llama", 384, 384)
     assert found["tokens"][3] == {"id": 3, "type": "byte", "score": 0.0, "text": "<0x00>"}
-    none = document(zigllm("inspect", "builtin", "--vocab", "nothing*", "--json"))
+    none = document(zigllm("inspect", RANDOM, "--vocab", "nothing*", "--json"))
     assert none["tokens"] == []
 
 
 def test_tensor(zigllm: Run) -> None:
-    done = zigllm("inspect", "builtin", "--tensor", "output_norm.weight")
+    done = zigllm("inspect", RANDOM, "--tensor", "output_norm.weight")
     lines = done.stdout.splitlines()
     assert lines[0] == "output_norm.weight  256, F32, 1.02 kB"
     assert lines[2:9] == [
@@ -222,7 +223,7 @@ def test_tensor(zigllm: Run) -> None:
         "NaN     0",
     ]
     assert "█" in lines[-2]
-    found = document(zigllm("inspect", "builtin", "--tensor", "output_norm.weight", "--json"))
+    found = document(zigllm("inspect", RANDOM, "--tensor", "output_norm.weight", "--json"))
     assert found["statistics"]["mean"] == pytest.approx(1.02838, abs=1e-5)
     assert sum(found["statistics"]["histogram"]["counts"]) == 256
     assert len(found["statistics"]["first"]) == 8
@@ -258,7 +259,7 @@ def test_diff(zigllm: Run, kit: Path) -> None:
 
 
 def test_check(zigllm: Run, tmp_path: Path) -> None:
-    done = zigllm("inspect", "builtin", "--check")
+    done = zigllm("inspect", RANDOM, "--check")
     assert (done.returncode, done.stdout) == (
         0,
         "no problems (11 tensors, 308 kB looked at)\n",
@@ -277,9 +278,9 @@ def test_check(zigllm: Run, tmp_path: Path) -> None:
     assert found["findings"][0]["severity"] == "problem"
 
 
-def test_check_of_a_truncated_file(zigllm: Run, tmp_path: Path, builtin_bytes: bytes) -> None:
+def test_check_of_a_truncated_file(zigllm: Run, tmp_path: Path, model_bytes: bytes) -> None:
     path = tmp_path / "short.gguf"
-    path.write_bytes(builtin_bytes[:-20_000])
+    path.write_bytes(model_bytes[:-20_000])
     done = zigllm("inspect", path, "--check")
     assert done.returncode == 3
     assert done.stdout.startswith("problem  file  tensor 'blk.0.ffn_up.weight' ends at byte")
@@ -293,10 +294,9 @@ def test_check_of_a_truncated_file(zigllm: Run, tmp_path: Path, builtin_bytes: b
 
 
 @pytest.fixture
-def builtin_bytes() -> bytes:
-    import zigllm_cli
+def model_bytes() -> bytes:
 
-    return Path(zigllm_cli.__file__).with_name("builtin.gguf").read_bytes()
+    return RANDOM_MODEL.read_bytes()
 
 
 def test_template_is_exact(zigllm: Run, kit: Path) -> None:
@@ -337,25 +337,25 @@ def test_every_file_of_the_kit(kit: Path) -> None:
     [
         (("nowhere.gguf",), 3, "no model 'nowhere.gguf': there is no such file"),
         (
-            ("builtin", "--key", "general.nam"),
+            (RANDOM, "--key", "general.nam"),
             3,
             "has no key 'general.nam'; did you mean 'general.name' or ",
         ),
         (
-            ("builtin", "--tensor", "attn_q.weight"),
+            (RANDOM, "--tensor", "attn_q.weight"),
             3,
             "has no tensor 'attn_q.weight'; did you mean 'blk.0.attn_q.weight' or ",
         ),
-        (("builtin", "--template"), 3, "has no chat template (tokenizer.chat_template)"),
-        (("builtin", "--kv-type", "q3_k"), 2, "--kv-type 'q3_k' is unknown; use one of f32, f16"),
-        (("builtin", "--ctx", "0"), 2, "Invalid value for '--ctx'"),
-        (("builtin", "--metadata", "--tensors"), 2, "--metadata and --tensors exclude each other"),
-        (("builtin", "blk*"), 2, "'blk*' would be a pattern for --metadata, --tensors"),
-        (("builtin", "--vocab", "--ctx", "5"), 2, "--ctx and --kv-type belong to the summary"),
-        (("builtin", "--type", "u32"), 2, "--type is the type of a value of --set"),
-        (("builtin", "--set", "general.name=x"), 2, "name it with -o NEW.gguf"),
-        (("builtin", "-o", "x.gguf"), 2, "say what with --set or --unset"),
-        (("builtin", "--diff", "nowhere.gguf"), 3, "no model 'nowhere.gguf'"),
+        ((RANDOM, "--template"), 3, "has no chat template (tokenizer.chat_template)"),
+        ((RANDOM, "--kv-type", "q3_k"), 2, "--kv-type 'q3_k' is unknown; use one of f32, f16"),
+        ((RANDOM, "--ctx", "0"), 2, "Invalid value for '--ctx'"),
+        ((RANDOM, "--metadata", "--tensors"), 2, "--metadata and --tensors exclude each other"),
+        ((RANDOM, "blk*"), 2, "'blk*' would be a pattern for --metadata, --tensors"),
+        ((RANDOM, "--vocab", "--ctx", "5"), 2, "--ctx and --kv-type belong to the summary"),
+        ((RANDOM, "--type", "u32"), 2, "--type is the type of a value of --set"),
+        ((RANDOM, "--set", "general.name=x"), 2, "name it with -o NEW.gguf"),
+        ((RANDOM, "-o", "x.gguf"), 2, "say what with --set or --unset"),
+        ((RANDOM, "--diff", "nowhere.gguf"), 3, "no model 'nowhere.gguf'"),
     ],
 )
 def test_mistakes(zigllm: Run, args: tuple[str, ...], code: int, sentence: str) -> None:
@@ -380,7 +380,7 @@ def test_text_of_the_file_cannot_move_the_cursor(zigllm: Run, tmp_path: Path) ->
 def test_ascii_output(zigllm: Run) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     for view in ((), ("--tensor", "output_norm.weight")):
-        done = zigllm("inspect", "builtin", *view, env=environment)
+        done = zigllm("inspect", RANDOM, *view, env=environment)
         assert done.returncode == 0
         assert done.stdout.isascii()
         assert "#" in done.stdout
@@ -403,12 +403,12 @@ def test_lists_are_not_cut_in_a_pipe(zigllm: Run, tmp_path: Path) -> None:
     assert f"str  {'x' * 110}\n" in zigllm("inspect", path, "--metadata").stdout
 
 
-def test_shards(zigllm: Run, tmp_path: Path, builtin_bytes: bytes) -> None:
+def test_shards(zigllm: Run, tmp_path: Path, model_bytes: bytes) -> None:
     from zigllm_cli.gguf import open_gguf
     from zigllm_cli.gguf.edit import copy_gguf
 
     whole = tmp_path / "whole.gguf"
-    whole.write_bytes(builtin_bytes)
+    whole.write_bytes(model_bytes)
     first, *others = copy_gguf(open_gguf(whole), tmp_path / "part.gguf", split_max_tensors=4)
     assert len(others) == 2
     assert "part-00001-of-00003.gguf and 2 more" in zigllm("inspect", first).stdout
@@ -425,12 +425,12 @@ def test_shards(zigllm: Run, tmp_path: Path, builtin_bytes: bytes) -> None:
 def test_edit(zigllm: Run, tmp_path: Path) -> None:
     new = tmp_path / "new.gguf"
     done = zigllm(
-        *("inspect", "builtin", "--set", "general.name=My model", "--set", "x.count=5"),
+        *("inspect", RANDOM, "--set", "general.name=My model", "--set", "x.count=5"),
         *("--unset", "general.size_label", "-o", new),
     )
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == f"wrote {new} (317 kB)\n"
-    difference = document(zigllm("inspect", "builtin", "--diff", new, "--json"))
+    difference = document(zigllm("inspect", RANDOM, "--diff", new, "--json"))
     assert [change["key"] for change in difference["keys_changed"]] == ["general.name"]
     assert difference["keys_only_in_a"] == ["general.size_label"]
     assert difference["keys_only_in_b"] == ["x.count"]
@@ -469,10 +469,10 @@ def test_views_load_only_what_they_need() -> None:
         ("--vocab",),
         ("--key", "general.name"),
     ):
-        assert not modules("builtin", *args) & {"numba", "gguf", "numpy", "regex", "rich.progress"}
-    for args in (("--tensor", "output_norm.weight"), ("--check",), ("--diff", "builtin")):
-        assert not modules("builtin", *args) & {"numba", "gguf"}
-    assert "rich.table" not in modules("builtin", "--json")
+        assert not modules(RANDOM, *args) & {"numba", "gguf", "numpy", "regex", "rich.progress"}
+    for args in (("--tensor", "output_norm.weight"), ("--check",), ("--diff", RANDOM)):
+        assert not modules(RANDOM, *args) & {"numba", "gguf"}
+    assert "rich.table" not in modules(RANDOM, "--json")
 
 
 def test_json_numbers_are_finite(zigllm: Run, tmp_path: Path) -> None:

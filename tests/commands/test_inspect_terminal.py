@@ -11,6 +11,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
+from random_model import RANDOM
 
 pty = pytest.importorskip("pty")
 termios = pytest.importorskip("termios")
@@ -58,7 +59,7 @@ VIEWS = [
     ("--tensors",),
     ("--tensor", "output_norm.weight"),
     ("--check",),
-    ("--diff", "builtin"),
+    ("--diff", RANDOM),
 ]
 
 
@@ -67,11 +68,11 @@ VIEWS = [
 def test_without_colours_there_are_no_escapes(
     view: tuple[str, ...], setting: dict[str, str]
 ) -> None:
-    assert "\x1b" not in on_terminal("builtin", *view, **setting)
+    assert "\x1b" not in on_terminal(RANDOM, *view, **setting)
 
 
 def test_with_colours_there_are() -> None:
-    text = on_terminal("builtin")
+    text = on_terminal(RANDOM)
     assert "\x1b[1mllama-k256\x1b[0m" in text
     assert "context length  256 tokens" in plain(text)
 
@@ -80,7 +81,7 @@ def test_with_colours_there_are() -> None:
 @pytest.mark.parametrize("columns", [40, 60, 100])
 def test_lines_fit_and_nothing_vanishes(view: tuple[str, ...], columns: int) -> None:
     for setting in ({}, {"TERM": "dumb"}):
-        text = plain(on_terminal("builtin", *view, columns=columns, **setting))
+        text = plain(on_terminal(RANDOM, *view, columns=columns, **setting))
         assert max(map(len, text.splitlines())) <= columns
         assert "…" not in text
         if view == ("--tensors",):
@@ -124,4 +125,4 @@ def test_progress_of_large_tensors_goes_to_stderr(tmp_path: Path) -> None:
     text = on_terminal(path, "--tensor", "x")
     assert "reading x" in text
     assert "every value is 1" in plain(text)
-    assert "reading" not in on_terminal("builtin", "--tensor", "output_norm.weight")
+    assert "reading" not in on_terminal(RANDOM, "--tensor", "output_norm.weight")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from random_model import RANDOM
 
 Zigllm = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -22,7 +23,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-ASKED = ("-m", "builtin", "-c", "64", "-t", "1")
+ASKED = ("-m", RANDOM, "-c", "64", "-t", "1")
 
 
 def result(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
@@ -54,7 +55,7 @@ def test_figures_for_people_and_for_programs(zigllm: Zigllm, text: Path, tmp_pat
 
 def test_killed_and_gone_on_with(zigllm: Zigllm, text: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
-    asked = ["perplexity", *ASKED, str(text), "--base", "builtin", "--json"]
+    asked = ["perplexity", *ASKED, str(text), "--base", RANDOM, "--json"]
     whole = result(zigllm(*asked))
     command = [sys.executable, "-m", "zigllm_cli", *asked, "--state", str(state)]
     for lines in (3, 9):
@@ -77,7 +78,7 @@ def test_killed_and_gone_on_with(zigllm: Zigllm, text: Path, tmp_path: Path) -> 
     assert "text differs" in zigllm(*ASKED_STATE, changed, "--state", state).stderr
 
 
-ASKED_STATE = ("perplexity", *ASKED, "--base", "builtin")
+ASKED_STATE = ("perplexity", *ASKED, "--base", RANDOM)
 
 
 def test_parts_of_shards(zigllm: Zigllm, text: Path, tmp_path: Path) -> None:
@@ -101,7 +102,7 @@ def test_saved_logits_and_windows(zigllm: Zigllm, text: Path, tmp_path: Path) ->
     spelt = ("--kl-divergence", "--kl-divergence-base", logits, "--json")
     assert result(zigllm("perplexity", *ASKED, *spelt)) == against
     sliding = result(
-        zigllm("perplexity", "-m", "builtin", text, "--window", "64", "--overlap", "16", "--json")
+        zigllm("perplexity", "-m", RANDOM, text, "--window", "64", "--overlap", "16", "--json")
     )
     assert sliding["windows"] == "windows of 64, overlap 16"
     strided = result(zigllm("perplexity", *ASKED, text, "--ppl-stride", "20", "--json"))
@@ -110,9 +111,9 @@ def test_saved_logits_and_windows(zigllm: Zigllm, text: Path, tmp_path: Path) ->
 
 def test_comparison(zigllm: Zigllm, text: Path, tmp_path: Path) -> None:
     second, svg = tmp_path / "second.gguf", tmp_path / "out.svg"
-    zigllm("inspect", "builtin", "--set", "llama.rope.freq_base=11000", "-o", second)
+    zigllm("inspect", RANDOM, "--set", "llama.rope.freq_base=11000", "-o", second)
     pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra `plot`)")
-    asked = ["perplexity", "--compare", "builtin", second, text, "-c", "64", "--chunks", "4"]
+    asked = ["perplexity", "--compare", RANDOM, second, text, "-c", "64", "--chunks", "4"]
     done = zigllm(*asked, "--plot", svg, "--dark")
     assert done.returncode == 0, done.stderr
     table = done.stdout.splitlines()
@@ -128,7 +129,7 @@ def test_comparison(zigllm: Zigllm, text: Path, tmp_path: Path) -> None:
 def test_choices(zigllm: Zigllm, tmp_path: Path) -> None:
     tasks = tmp_path / "tasks.jsonl"
     tasks.write_text('{"prompt": "hear", "choices": ["me speak", "we"], "answer": 1}\n' * 3)
-    asked = ("perplexity", "-m", "builtin", "--multiple-choice", tasks, "-t", "1")
+    asked = ("perplexity", "-m", RANDOM, "--multiple-choice", tasks, "-t", "1")
     done = zigllm(*asked)
     assert done.returncode == 0, done.stderr
     assert "3 of 3" in done.stdout

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from random_model import RANDOM
 
 import zigllm_cli
 
@@ -20,11 +21,11 @@ TEXT = "Before we proceed any further, hear me speak.\n"
 
 @pytest.fixture(scope="module")
 def ids() -> list[int]:
-    return zigllm_cli.load("builtin").tokenizer.encode(TEXT)
+    return zigllm_cli.load(RANDOM).tokenizer.encode(TEXT)
 
 
 def test_lines_of_id_and_piece(zigllm: Run, ids: list[int]) -> None:
-    done = zigllm("tokenize", "-m", "builtin", TEXT)
+    done = zigllm("tokenize", "-m", RANDOM, TEXT)
     rows = [line.split("\t") for line in done.stdout.splitlines()]
     assert [int(row[0]) for row in rows] == ids
     assert "".join(row[1] for row in rows).replace("\\n", "\n").endswith(TEXT)
@@ -35,10 +36,10 @@ def test_text_from_everywhere(zigllm: Run, ids: list[int], tmp_path: Path) -> No
     file = tmp_path / "text.txt"
     file.write_text(TEXT)
     expected = " ".join(map(str, ids)) + "\n"
-    assert zigllm("tokenize", "--ids", "-m", "builtin", TEXT).stdout == expected
-    assert zigllm("tokenize", "--ids", "-m", "builtin", "-f", file).stdout == expected
-    assert zigllm("tokenize", "--ids", "-m", "builtin", input=TEXT).stdout == expected
-    assert zigllm("tokenize", "--ids", "-m", "builtin", "-f", "-", input=TEXT).stdout == expected
+    assert zigllm("tokenize", "--ids", "-m", RANDOM, TEXT).stdout == expected
+    assert zigllm("tokenize", "--ids", "-m", RANDOM, "-f", file).stdout == expected
+    assert zigllm("tokenize", "--ids", "-m", RANDOM, input=TEXT).stdout == expected
+    assert zigllm("tokenize", "--ids", "-m", RANDOM, "-f", "-", input=TEXT).stdout == expected
 
 
 def test_the_builtin_model_is_used_and_named(zigllm: Run, ids: list[int]) -> None:
@@ -49,22 +50,22 @@ def test_the_builtin_model_is_used_and_named(zigllm: Run, ids: list[int]) -> Non
 
 def test_there_and_back(zigllm: Run, ids: list[int]) -> None:
     for spelling in (" ".join(map(str, ids)), str(ids), ",".join(map(str, ids))):
-        done = zigllm("tokenize", "-m", "builtin", "--decode", spelling)
+        done = zigllm("tokenize", "-m", RANDOM, "--decode", spelling)
         assert (done.stdout, done.stderr) == (TEXT, "")
 
 
 def test_special_tokens(zigllm: Run) -> None:
-    plain = zigllm("tokenize", "-m", "builtin", "--ids", "a", "--no-special").stdout.split()
-    assert zigllm("tokenize", "-m", "builtin", "--ids", "a").stdout.split() == ["1", *plain]
-    parsed = zigllm("tokenize", "-m", "builtin", "--ids", "--parse-special", "--no-special", "</s>")
+    plain = zigllm("tokenize", "-m", RANDOM, "--ids", "a", "--no-special").stdout.split()
+    assert zigllm("tokenize", "-m", RANDOM, "--ids", "a").stdout.split() == ["1", *plain]
+    parsed = zigllm("tokenize", "-m", RANDOM, "--ids", "--parse-special", "--no-special", "</s>")
     assert parsed.stdout == "2\n"
-    shown = zigllm("tokenize", "-m", "builtin", "--decode", "--parse-special", "1 2")
+    shown = zigllm("tokenize", "-m", RANDOM, "--decode", "--parse-special", "1 2")
     assert shown.stdout == "<s></s>"
-    assert zigllm("tokenize", "-m", "builtin", "--decode", "1 2").stdout == ""
+    assert zigllm("tokenize", "-m", RANDOM, "--decode", "1 2").stdout == ""
 
 
 def test_json(zigllm: Run) -> None:
-    done = zigllm("tokenize", "-m", "builtin", "--json", "é")
+    done = zigllm("tokenize", "-m", RANDOM, "--json", "é")
     document = json.loads(done.stdout)
     assert document["count"] == len(document["tokens"]) > 1
     assert document["tokens"][0] == {"id": 1, "text": "<s>", "bytes": "3c733e", "type": "control"}
@@ -74,7 +75,7 @@ def test_json(zigllm: Run) -> None:
 
 
 def test_explanation(zigllm: Run) -> None:
-    lines = zigllm("tokenize", "-m", "builtin", "--explain", "hear me").stdout.splitlines()
+    lines = zigllm("tokenize", "-m", RANDOM, "--explain", "hear me").stdout.splitlines()
     assert lines[0] == "pre-tokens: ▁hear | ▁me"
     assert lines[3].split() == ["start", "▁", "h", "e", "a", "r"]
     assert all("score" in line for line in lines[4:6])
@@ -93,14 +94,14 @@ def test_explanation(zigllm: Run) -> None:
     ],
 )
 def test_mistakes(zigllm: Run, args: tuple[str, ...], code: int, message: str) -> None:
-    done = zigllm("tokenize", "-m", "builtin", *args)
+    done = zigllm("tokenize", "-m", RANDOM, *args)
     assert (done.returncode, done.stdout) == (code, "")
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 
 def test_no_control_character_reaches_the_terminal(zigllm: Run) -> None:
-    done = zigllm("tokenize", "-m", "builtin", "a\x1b[31mb\x07\u202e")
+    done = zigllm("tokenize", "-m", RANDOM, "a\x1b[31mb\x07\u202e")
     assert "\x1b" not in done.stdout
     assert "\x07" not in done.stdout
     assert "\u202e" not in done.stdout
@@ -129,25 +130,25 @@ def on_a_terminal(*args: str, **environment: str) -> tuple[int, str]:
 
 
 def test_colours_on_a_terminal() -> None:
-    code, screen = on_a_terminal("tokenize", "-m", "builtin", "hear me")
+    code, screen = on_a_terminal("tokenize", "-m", RANDOM, "hear me")
     assert code == 0
     assert "\x1b[38;5;16;48;5;153m<s>\x1b[0m" in screen
     assert "\x1b[38;5;16;48;5;153m1\x1b[0m" in screen
-    _, plain = on_a_terminal("tokenize", "-m", "builtin", "hear me", NO_COLOR="1")
+    _, plain = on_a_terminal("tokenize", "-m", RANDOM, "hear me", NO_COLOR="1")
     assert "\x1b" not in plain
 
 
 def test_decoded_text_ends_with_a_line_feed_on_a_terminal() -> None:
-    assert on_a_terminal("tokenize", "-m", "builtin", "--decode", "1") == (0, "\r\n")
+    assert on_a_terminal("tokenize", "-m", RANDOM, "--decode", "1") == (0, "\r\n")
 
 
 def test_decoded_control_characters_are_shown_escaped_on_a_terminal() -> None:
-    ids = zigllm_cli.load("builtin").tokenizer.encode("a\x1b[31m\tb")
-    code, screen = on_a_terminal("tokenize", "-m", "builtin", "--decode", str(ids))
+    ids = zigllm_cli.load(RANDOM).tokenizer.encode("a\x1b[31m\tb")
+    code, screen = on_a_terminal("tokenize", "-m", RANDOM, "--decode", str(ids))
     assert (code, screen) == (0, "a\\x1b[31m\tb\r\n")
 
 
 def test_a_terminal_without_text_is_told_what_to_do() -> None:
-    code, screen = on_a_terminal("tokenize", "-m", "builtin")
+    code, screen = on_a_terminal("tokenize", "-m", RANDOM)
     assert code == 2
     assert "give it as an argument, with -f FILE or through a pipe" in screen

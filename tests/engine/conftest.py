@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from random_model import RANDOM
 
 import zigllm_cli
 from zigllm_cli.engine.batch import Batch
@@ -87,21 +88,21 @@ Fake = Callable[..., FakeRunner]
 
 
 @pytest.fixture(scope="session")
-def builtin_file() -> GGUFFile:
-    return zigllm_cli.load("builtin").file
+def small_file() -> GGUFFile:
+    return zigllm_cli.load(RANDOM).file
 
 
 @pytest.fixture(scope="session")
 def tokenizer() -> Tokenizer:
-    return zigllm_cli.load("builtin").tokenizer
+    return zigllm_cli.load(RANDOM).tokenizer
 
 
 @pytest.fixture
-def fake(builtin_file: GGUFFile, tokenizer: Tokenizer) -> Fake:
+def fake(small_file: GGUFFile, tokenizer: Tokenizer) -> Fake:
     """Make a `FakeRunner` for the built-in model's vocabulary."""
 
     def make(context: int = 64, sequences: int = 1) -> FakeRunner:
-        return FakeRunner(builtin_file, len(tokenizer), context, sequences)
+        return FakeRunner(small_file, len(tokenizer), context, sequences)
 
     return make
 

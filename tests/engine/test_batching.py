@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_model import RANDOM
 
 import zigllm_cli
 from zigllm_cli.engine.batching import Batching
@@ -13,7 +14,7 @@ from zigllm_cli.engine.session import Session
 from zigllm_cli.errors import UsageError
 from zigllm_cli.sampling import Sampling
 
-MODEL = zigllm_cli.load("builtin")
+MODEL = zigllm_cli.load(RANDOM)
 
 PROMPTS = st.lists(
     st.tuples(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from random_model import RANDOM
 
 import zigllm_cli
 from zigllm_cli.engine.drafting import ModelDrafter, NgramDrafter, Pace, check_draft
@@ -126,7 +127,7 @@ def test_rows_together_are_rows_one_by_one(model: Model) -> None:
 
 def test_drafts_of_another_vocabulary(model: Model, kit: Path) -> None:
     check_draft(model.tokenizer, model.tokenizer, "itself")
-    for name, message in (("builtin", "token"), (kit / "vocab/ggml-vocab-gpt-2.gguf", "kind")):
+    for name, message in ((RANDOM, "token"), (kit / "vocab/ggml-vocab-gpt-2.gguf", "kind")):
         other = zigllm_cli.load(name).tokenizer
         with pytest.raises(UsageError, match=f"cannot draft for this model.*{message}"):
             check_draft(model.tokenizer, other, str(name))

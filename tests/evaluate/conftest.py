@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from random_model import RANDOM
 
 import zigllm_cli
 from zigllm_cli.model import Model
 
 
 @pytest.fixture(scope="session")
-def builtin() -> Model:
+def small() -> Model:
     """The built-in model."""
-    return zigllm_cli.load("builtin", threads=2)
+    return zigllm_cli.load(RANDOM, threads=2)
 
 
 @pytest.fixture(scope="session")

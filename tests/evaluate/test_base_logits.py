@@ -51,15 +51,15 @@ def test_constant_rows() -> None:
 
 
 @pytest.fixture(scope="module")
-def windows(builtin: Model, text: str) -> list[Window]:
-    stream = TokenStream(builtin.tokenizer, io.BytesIO(text.encode()))
-    return list(Windowing.chunks(48).windows(stream, builtin.tokenizer.prefix[0], 5))
+def windows(small: Model, text: str) -> list[Window]:
+    stream = TokenStream(small.tokenizer, io.BytesIO(text.encode()))
+    return list(Windowing.chunks(48).windows(stream, small.tokenizer.prefix[0], 5))
 
 
 @pytest.fixture(scope="module")
-def saved(builtin: Model, windows: list[Window], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def saved(small: Model, windows: list[Window], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("logits") / "base.logits"
-    contender = Contender(builtin, 48)
+    contender = Contender(small, 48)
     with path.open("wb") as file:
         writer = BaseLogitsWriter(file, windows, contender.vocabulary)
         for _ in evaluate(windows, [contender], listen=writer.listener):
@@ -67,7 +67,7 @@ def saved(builtin: Model, windows: list[Window], tmp_path_factory: pytest.TempPa
     return path
 
 
-def test_a_file(builtin: Model, windows: list[Window], saved: Path) -> None:
+def test_a_file(small: Model, windows: list[Window], saved: Path) -> None:
     data = saved.read_bytes()
     assert data[:8] == b"_logits_"
     assert struct.unpack("<3i", data[8:20]) == (48, 384, 5)
@@ -75,17 +75,17 @@ def test_a_file(builtin: Model, windows: list[Window], saved: Path) -> None:
     assert [tuple(row) for row in ids.tolist()] == [window.text_tokens for window in windows]
     assert len(data) == 20 + 4 * 240 + 5 * 23 * 2 * (384 + 4)
     rows = np.frombuffer(data, "<u2", offset=20 + 960).reshape(5, 23, 388)
-    contender = Contender(builtin, 48)
+    contender = Contender(small, 48)
     (chunk,) = next(evaluate(windows[:1], [contender], keep_tokens=True))
     assert chunk.tokens is not None
     found = decode(rows[0], 384)[np.arange(23), list(windows[0].targets)]
     np.testing.assert_allclose(found, chunk.tokens.log_probs, atol=2e-4)
 
 
-def test_comparison_with_a_file(builtin: Model, windows: list[Window], saved: Path) -> None:
+def test_comparison_with_a_file(small: Model, windows: list[Window], saved: Path) -> None:
     base = BaseLogits(saved)
-    assert list(base.windows(builtin.tokenizer.prefix[0])) == windows
-    contender, totals = Contender(builtin, 48), Totals()
+    assert list(base.windows(small.tokenizer.prefix[0])) == windows
+    contender, totals = Contender(small, 48), Totals()
     for (chunk,) in evaluate(windows, [contender], base):
         totals.add(chunk)
     found = Comparison.of(totals)

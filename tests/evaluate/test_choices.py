@@ -123,49 +123,49 @@ SWAPPED_DRAW = [25, 58, 41, 53, 0]
     ],
 )
 def test_scores_against_float64(
-    builtin: Model,
+    small: Model,
     log_probs_of: Callable[[Model, list[int]], np.ndarray],
     kind: str,
     data: bytes,
 ) -> None:
     tasks = read_choices(kind, data, "f")
-    questions = [question(task, builtin.tokenizer) for task in tasks]
-    examiner, marks = Examiner(builtin, questions, None), Marks()
+    questions = [question(task, small.tokenizer) for task in tasks]
+    examiner, marks = Examiner(small, questions, None), Marks()
     answers = list(examiner.answers(questions))
-    alone = list(Examiner(builtin, questions, None).answers(questions[::-1]))[::-1]
+    alone = list(Examiner(small, questions, None).answers(questions[::-1]))[::-1]
     assert answers == alone
     for task, asked, answer in zip(tasks, questions, answers, strict=True):
         marks.add(answer)
-        ids = [builtin.tokenizer.encode(text) for text in task.texts]
+        ids = [small.tokenizer.encode(text) for text in task.texts]
         common = min(
             next((i for i in range(len(row)) if len({x[i] for x in ids if i < len(x)}) > 1), 99)
             for row in ids
         )
         assert len(asked.prefix) == min(common, min(map(len, ids)) - 1)
         for row, mean, (first, last) in zip(ids, answer.means, asked.scored, strict=True):
-            logs = log_probs_of(builtin, row)[len(asked.prefix) - 1 :][first:last]
+            logs = log_probs_of(small, row)[len(asked.prefix) - 1 :][first:last]
             assert mean == pytest.approx(logs.mean(), rel=0.02)
         assert answer.is_right == (int(np.argmax(answer.means)) in task.right)
     assert marks.count == len(tasks)
     assert marks.interval[0] <= marks.accuracy[0] <= marks.interval[1]
 
 
-def test_winogrande_scores_what_follows_the_choice(builtin: Model) -> None:
+def test_winogrande_scores_what_follows_the_choice(small: Model) -> None:
     (task,) = read_choices("winogrande", WINOGRANDE.splitlines(True)[0].encode(), "f")
-    asked = question(task, builtin.tokenizer)
+    asked = question(task, small.tokenizer)
     for head, ending, (first, last) in zip(task.heads, asked.endings, asked.scored, strict=True):
-        assert len(asked.prefix) + first == len(builtin.tokenizer.encode(head))
+        assert len(asked.prefix) + first == len(small.tokenizer.encode(head))
         assert last == len(ending) - 1
     short = question(
-        Choice(("hear x", "hear y"), frozenset({0}), ("hear x", "hear y")), builtin.tokenizer
+        Choice(("hear x", "hear y"), frozenset({0}), ("hear x", "hear y")), small.tokenizer
     )
     assert all(first == 0 and last >= 1 for first, last in short.scored)
 
 
-def test_long_texts_are_refused(builtin: Model) -> None:
+def test_long_texts_are_refused(small: Model) -> None:
     task = Choice(("hear me " * 200, "hear we"), frozenset({0}))
     with pytest.raises(InputError, match="the context is 256"):
-        Examiner(builtin, [question(task, builtin.tokenizer)], None)
+        Examiner(small, [question(task, small.tokenizer)], None)
 
 
 def test_marks() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from random_model import RANDOM
 
 import zigllm_cli
 from zigllm_cli.errors import InputError, ZigllmError
@@ -50,7 +51,7 @@ def total(chunks: Iterable[Chunk]) -> Totals:
 @pytest.fixture(scope="module")
 def exact() -> Model:
     """The built-in model with a float32 cache, as `Model.logits` has it."""
-    return zigllm_cli.load("builtin", threads=1, kv_type="f32")
+    return zigllm_cli.load(RANDOM, threads=1, kv_type="f32")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def windows_targets(windows: Iterable[Window]) -> list[int]:
 def test_company_and_threads_do_not_matter(text: str, length: int) -> None:
     found = []
     for threads, alone in ((1, False), (2, True), (3, False)):
-        model = zigllm_cli.load("builtin", threads=threads)
+        model = zigllm_cli.load(RANDOM, threads=threads)
         windows = windows_of(model, text.encode(), Windowing.chunks(length))[:9]
         if alone:
             contender = Contender(model, length)
@@ -163,22 +164,22 @@ def test_divergences_of_the_kit(of_the_kit: dict[str, Totals], real: Path, name:
     assert 100 * found.rms_dp[0] == pytest.approx(native["rms_dp_percent"][0], rel=0.05)
 
 
-def test_another_engine_with_the_same_model_is_no_further_away(builtin: Model, text: str) -> None:
-    windows = windows_of(builtin, text.encode(), Windowing.chunks(64))[:4]
-    contender, base = Contender(builtin, 64), Contender(zigllm_cli.load("builtin", threads=1), 64)
+def test_another_engine_with_the_same_model_is_no_further_away(small: Model, text: str) -> None:
+    windows = windows_of(small, text.encode(), Windowing.chunks(64))[:4]
+    contender, base = Contender(small, 64), Contender(zigllm_cli.load(RANDOM, threads=1), 64)
     totals = total(chunk for (chunk,) in evaluate(windows, [contender], base))
     assert Comparison.of(totals).kld == (0, 0)
 
 
-def test_vocabularies_must_agree(real: Path, builtin: Model) -> None:
+def test_vocabularies_must_agree(real: Path, small: Model) -> None:
     other = Contender(zigllm_cli.load(real / "stories260K-f32.gguf"), 64)
-    contender = Contender(builtin, 64)
+    contender = Contender(small, 64)
     with pytest.raises(InputError, match=r"vocabulary of 384.*one of 512"):
         list(evaluate([], [contender], other))
 
 
-def test_broken_models_are_refused(builtin: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    contender = Contender(builtin, 64)
+def test_broken_models_are_refused(small: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    contender = Contender(small, 64)
     broken = np.full((31, contender.vocabulary), np.nan, np.float32)
     monkeypatch.setattr(contender.runner, "step_in_place", lambda batch: broken)
     window = Window(4, 0, tuple(range(3, 67)), 33, 3)

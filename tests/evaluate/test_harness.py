@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from random_model import RANDOM
 
 from zigllm_cli.model import Model
 
@@ -44,7 +45,7 @@ def adapter() -> Any:
     pytest.importorskip("lm_eval", reason="lm-eval is not installed (extra `eval`)")
     from zigllm_cli.evaluate.harness import ZigllmLM
 
-    return ZigllmLM("builtin", threads=1, kv_type="f32")
+    return ZigllmLM(RANDOM, threads=1, kv_type="f32")
 
 
 class Request:
@@ -109,7 +110,7 @@ def test_the_command_line_with_a_local_task(tmp_path: Path, adapter: Any) -> Non
     data.write_text("".join(json.dumps(task) + "\n" for task in TASKS), "utf-8")
     (tmp_path / "own_choice.yaml").write_text(CHOICE_TASK.format(data=data))
     command = [sys.executable, "-P", "-m", "zigllm_cli.lm_eval", "run", "--model", "zigllm"]
-    command += ["--model_args", "pretrained=builtin,threads=1", "--tasks", "own_choice"]
+    command += ["--model_args", f"pretrained={RANDOM},threads=1", "--tasks", "own_choice"]
     command += ["--include_path", str(tmp_path), "--output_path", str(tmp_path / "out")]
     offline = {"HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")}
     done = subprocess.run(

@@ -57,13 +57,13 @@ def test_real_text_in_blocks(kit: Path, name: str) -> None:
     ids=["empty", "one", "cjk", "words", "one word", "blanks", "bytes", "cut character"],
 )
 @pytest.mark.parametrize("block", [1000, 4096])
-def test_odd_texts(builtin: Model, data: bytes, block: int) -> None:
-    check(builtin.tokenizer, data, block)
+def test_odd_texts(small: Model, data: bytes, block: int) -> None:
+    check(small.tokenizer, data, block)
 
 
-def test_digest_is_of_the_beginning(builtin: Model) -> None:
+def test_digest_is_of_the_beginning(small: Model) -> None:
     def digest(data: bytes) -> str:
-        return TokenStream(builtin.tokenizer, io.BytesIO(data), 10).digest
+        return TokenStream(small.tokenizer, io.BytesIO(data), 10).digest
 
     assert digest(b"0123456789abc") == digest(b"0123456789xyz") != digest(b"1123456789abc")
 
@@ -80,10 +80,10 @@ class Endless(io.RawIOBase):
         return (b"hear me speak and then some more\n" * (count // 33 + 1))[:count]
 
 
-def test_memory_does_not_grow_with_the_text(builtin: Model) -> None:
+def test_memory_does_not_grow_with_the_text(small: Model) -> None:
     def peak(size: int) -> int:
         tracemalloc.start()
-        for _ in TokenStream(builtin.tokenizer, Endless(size), 1 << 15):  # type: ignore[arg-type]
+        for _ in TokenStream(small.tokenizer, Endless(size), 1 << 15):  # type: ignore[arg-type]
             pass
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from random_model import RANDOM
 
 import zigllm_cli
 from zigllm_cli.errors import GenerationError
@@ -19,7 +20,7 @@ Accepts = Callable[[Grammar, str], bool]
 
 @pytest.fixture(scope="session")
 def tokenizer() -> Tokenizer:
-    return zigllm_cli.load("builtin").tokenizer
+    return zigllm_cli.load(RANDOM).tokenizer
 
 
 def allowed(constraint: Constraint, size: int) -> set[int]:

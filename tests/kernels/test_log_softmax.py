@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from random_model import RANDOM
 
 import zigllm_cli
 from zigllm_cli.engine.scoring import Scorer, Scores
@@ -16,7 +17,7 @@ WIDTHS = [1, 2, 7, 15, 16, 17, 31, 33, 1000, 1023, 1024, 1025, 4099, 32000]
 @pytest.fixture(scope="module", params=[1, 2, 3])
 def scorer(request: pytest.FixtureRequest) -> Iterator[Scorer]:
     """A scorer with so many threads."""
-    runner = zigllm_cli.load("builtin", threads=request.param).runner(16)
+    runner = zigllm_cli.load(RANDOM, threads=request.param).runner(16)
     yield Scorer(runner)
     runner.close()
 
@@ -100,7 +101,7 @@ def all_threads() -> Callable[[np.ndarray], list[Scores]]:
     def score(logits: np.ndarray) -> list[Scores]:
         found = []
         for threads in (1, 2, 5):
-            runner = zigllm_cli.load("builtin", threads=threads).runner(16)
+            runner = zigllm_cli.load(RANDOM, threads=threads).runner(16)
             found.append(Scorer(runner).score(logits, [1] * len(logits)))
             runner.close()
         return found

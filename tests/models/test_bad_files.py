@@ -9,13 +9,11 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
+from random_model import RANDOM_MODEL
 
-import zigllm_cli
 from zigllm_cli.errors import InputError, UnsupportedError, ZigllmError
 from zigllm_cli.gguf import open_gguf
 from zigllm_cli.models import architecture
-
-BUILTIN = Path(zigllm_cli.__file__).parent / "builtin.gguf"
 
 KEYS: dict[str, Any] = {
     "llama.block_count": 1,
@@ -133,7 +131,7 @@ def test_a_vocabulary_is_not_a_model(kit: Path) -> None:
 
 def test_every_cut_is_a_sentence(tmp_path: Path) -> None:
     """A file that ends anywhere is refused, or it is the whole file."""
-    whole = BUILTIN.read_bytes()
+    whole = RANDOM_MODEL.read_bytes()
     for size in (0, 3, 24, 100, 5_000, len(whole) // 2, len(whole) - 40):
         path = tmp_path / "cut.gguf"
         path.write_bytes(whole[:size])

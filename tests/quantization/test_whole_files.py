@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from random_model import RANDOM_MODEL
 
 from zigllm_cli.errors import InputError, UnsupportedError, UsageError, ZigllmError
 from zigllm_cli.gguf import open_gguf
@@ -38,13 +39,8 @@ def test_recorded_files(kit: Path, folder: str, tmp_path: Path) -> None:
     assert count >= 2
 
 
-@pytest.fixture
-def builtin() -> Path:
-    return Path(__file__).resolve().parents[2] / "zigllm_cli" / "builtin.gguf"
-
-
-def test_requantize_only_when_asked(builtin: Path, tmp_path: Path) -> None:
-    file = open_gguf(builtin)
+def test_requantize_only_when_asked(tmp_path: Path) -> None:
+    file = open_gguf(RANDOM_MODEL)
     with pytest.raises(UnsupportedError, match="--allow-requantize"):
         decide(file, file_type("Q8_0"), Wishes())
     decisions = decide(file, file_type("Q8_0"), Wishes(allow_requantize=True))
@@ -54,7 +50,7 @@ def test_requantize_only_when_asked(builtin: Path, tmp_path: Path) -> None:
     assert {t.type.name for t in new.tensors.values()} == {"F32", "Q8_0"}
 
 
-def test_copy_and_prune(builtin: Path, kit: Path, tmp_path: Path) -> None:
+def test_copy_and_prune(kit: Path, tmp_path: Path) -> None:
     file = open_gguf(kit / "real" / "stories260K-f32.gguf")
     decisions = decide(file, file_type("COPY"), Wishes(prune_layers=frozenset({1, 3})))
     write_quantized(file, tmp_path / "o.gguf", decisions)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 
 import pytest
+from random_model import RANDOM
 
 import zigllm_cli
 from zigllm_cli.commands._sampling import SamplingOptions, parse_biases
@@ -116,7 +117,7 @@ def test_biases_in_words() -> None:
 
 
 def test_biases_of_a_model() -> None:
-    tokenizer = zigllm_cli.load("builtin").tokenizer
+    tokenizer = zigllm_cli.load(RANDOM).tokenizer
     ids = tokenizer.encode("hear", add_special=False)
     found = biases(tokenizer, Sampling(logit_bias={"hear": 2.0, 9: -1.0}, ignore_eos=True))
     assert all(found[token] == 2.0 for token in ids)
@@ -129,7 +130,7 @@ def test_biases_of_a_model() -> None:
 def test_min_tokens_count_from_the_prompt() -> None:
     import numpy as np
 
-    tokenizer = zigllm_cli.load("builtin").tokenizer
+    tokenizer = zigllm_cli.load(RANDOM).tokenizer
     (end,) = tokenizer.vocabulary.end_ids
     logits = np.zeros(len(tokenizer), np.float32)
     logits[end] = 50
@@ -143,7 +144,7 @@ def test_min_tokens_count_from_the_prompt() -> None:
 
 
 def test_breakers_inside_and_across_tokens() -> None:
-    tokenizer = zigllm_cli.load("builtin").tokenizer
+    tokenizer = zigllm_cli.load(RANDOM).tokenizer
     found = sequence_breakers(["ea"], tokenizer)
     pieces = {token: tokenizer.piece(token) for token in found}
     for token, piece in pieces.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from random_model import RANDOM
 
 import zigllm_cli
 from zigllm_cli.tokenizers import Tokenizer, from_metadata
@@ -45,7 +46,7 @@ def test_control_tokens_in_content_are_text(kit: Path) -> None:
 
 def test_content_shares_tokens_with_its_neighbours() -> None:
     """Where nothing special is in it, marks change nothing: also not across their edges."""
-    tokenizer = zigllm_cli.load("builtin").tokenizer
+    tokenizer = zigllm_cli.load(RANDOM).tokenizer
     text = "<s>hear me speak</s>"
     plain = tokenizer.encode_prompt(text)
     for start in range(3, 16):
@@ -55,12 +56,12 @@ def test_content_shares_tokens_with_its_neighbours() -> None:
 
 @pytest.mark.parametrize("start", range(1, 4))
 def test_a_token_half_in_content_is_none(start: int) -> None:
-    tokenizer = zigllm_cli.load("builtin").tokenizer
+    tokenizer = zigllm_cli.load(RANDOM).tokenizer
     assert 2 not in tokenizer.encode_prompt("a</s>b", [(start, start + 1)])
 
 
 def test_going_on_in_the_middle_puts_no_space_in_front() -> None:
-    tokenizer = zigllm_cli.load("builtin").tokenizer
+    tokenizer = zigllm_cli.load(RANDOM).tokenizer
     ids = tokenizer.encode_prompt("speak", after_special=False)
     assert b"".join(map(tokenizer.piece, ids)) == b"speak"
     ids = tokenizer.encode_prompt("speak")
