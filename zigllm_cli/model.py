@@ -71,6 +71,10 @@ class Model:
     """
 
     def __init__(self, file: GGUFFile, options: EngineOptions | None = None) -> None:
+        if file.metadata.get("general.type") == "adapter":
+            raise UsageError(
+                f"{file.path} is an adapter, not a model: give it to its model with --lora"
+            )
         self.file = file
         self.options = options or EngineOptions()
         self._engines: dict[int | None, tuple[Runner, Slots]] = {}

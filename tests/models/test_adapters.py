@@ -173,6 +173,10 @@ def test_commands(kit: Path, tmp_path: Path, zigllm: Any) -> None:
     wrong = zigllm("generate", "-m", "builtin", "Once", "--lora", adapter)
     assert wrong.returncode == 3
     assert "which do not fit" in wrong.stderr
+    wrong = zigllm("generate", "-m", adapter, "Once")
+    assert wrong.returncode == 2
+    assert "--lora" in wrong.stderr
+    assert zigllm("inspect", adapter, "--check").returncode == 0
     done = zigllm("bench", "-m", base, "-p", "8", "-n", "2", "-r", "1", "--lora", adapter)
     assert done.returncode == 0, done.stderr
 

@@ -36,17 +36,16 @@ def merged(conversion: Conversion, specs: Iterable[str], source: Path) -> Conver
     paths, notes = list(conversion.paths), list(conversion.notes)
     for spec in specs:
         path, scale = parse_spec(spec)
-        adapter: Changed
-        if peft.recognises(path):
-            adapter = peft.read(path, Options(base=source))
-        else:
-            adapter = open_adapter(path)
+        adapter: Changed = (
+            peft.read(path, Options(base=source)) if path.is_dir() else open_adapter(path)
+        )
         check(adapter, conversion)
         names = targets(adapter)
         for name in names:
             tensors[name] = _changed(tensors[name], change_of(adapter, name, scale))
         paths += adapter.paths
-        notes.append(f"merged {path}, {scale:g} times, into {len(names)} tensors")
+        times = "" if scale == 1 else f", {scale:g} times,"
+        notes.append(f"merged {path}{times} into {len(names)} tensors")
     return replace(conversion, tensors=tensors, paths=tuple(paths), notes=tuple(notes))
 
 

@@ -103,6 +103,8 @@ def read(path: Path, options: Options) -> Conversion:
         UnsupportedError: an adapter that is more than low-rank changes.
         UsageError: the base model is not known.
     """
+    if not recognises(path):
+        raise InputError(f"{path} has no {CONFIG} with weights: it is no PEFT folder")
     config = read_object(path / CONFIG)
     alpha = _alpha(config, path)
     weights = next(path / name for name in WEIGHTS if (path / name).is_file())

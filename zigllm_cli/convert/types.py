@@ -16,8 +16,8 @@ SAME_FOR_ALL = ("F32", "F16", "BF16", "Q8_0")
 def chosen_type(conversion: Conversion, name: str) -> FileType:
     """The file type of this name.
 
-    `auto` leaves a GGUF file as it is; else it is the type of the first matrix, or F16 where that
-    is of any but half floats.
+    `auto` leaves a GGUF file as it is, and makes an adapter F32; else it is the type of the first
+    matrix, or F16 where that is of any but half floats.
 
     Raises:
         UsageError: there is no such type.
@@ -26,6 +26,8 @@ def chosen_type(conversion: Conversion, name: str) -> FileType:
         return file_type(name)
     if conversion.is_gguf:
         return file_type(COPY)
+    if conversion.metadata.get("general.type") == "adapter":
+        return file_type("F32")
     for tensor in conversion.tensors.values():
         if len(tensor.shape) > 1 and tensor.type.name in ("F16", "BF16"):
             return file_type(tensor.type.name)

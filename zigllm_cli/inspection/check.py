@@ -52,16 +52,34 @@ def check(file: GGUFFile, progress: Progress | None = None) -> Report:
     """Read the whole file, values included; `progress` is told bytes of tensors."""
     findings = [
         *_check_architecture(file),
-        *check_keys(file),
-        *_check_numbers(file),
-        *check_tokenizer(file),
-        *check_tensors(file),
+        *(_check_adapter(file) if is_adapter(file) else _check_model(file)),
         *_check_file_type(file),
         *check_values(file, progress),
         *_check_gaps(file),
     ]
     size = sum(tensor.nbytes for tensor in file.tensors.values())
     return report(str(file.path), findings, len(file.tensors), size)
+
+
+def is_adapter(file: GGUFFile) -> bool:
+    """Whether the file changes a model instead of being one."""
+    return file.metadata.get("general.type") == "adapter"
+
+
+def _check_model(file: GGUFFile) -> Iterator[Finding]:
+    yield from check_keys(file)
+    yield from _check_numbers(file)
+    yield from check_tokenizer(file)
+    yield from check_tensors(file)
+
+
+def _check_adapter(file: GGUFFile) -> Iterator[Finding]:
+    from zigllm_cli.models.adapters import check_adapter  # reads weights, so imports NumPy
+
+    try:
+        check_adapter(file)
+    except ZigllmError as error:
+        yield problem("tensors", str(error).removeprefix(f"{file.path}: "))
 
 
 def report(path: str, findings: list[Finding], tensors: int = 0, size: int = 0) -> Report:

@@ -100,6 +100,18 @@ def open_adapter(path: Path) -> GGUFFile:
     if path.is_dir():
         raise UsageError(f"{path} is a folder: make a GGUF file of it with zigllm convert first")
     adapter = open_gguf(path)
+    check_adapter(adapter)
+    return adapter
+
+
+def check_adapter(adapter: GGUFFile) -> None:
+    """Whether a file is an adapter that this program understands.
+
+    Raises:
+        InputError: it is none, or lacks half of a pair.
+        UnsupportedError: another kind.
+    """
+    path = adapter.path
     if adapter.metadata.get("general.type") != "adapter":
         raise InputError(f"{path} is a model, not an adapter; --lora takes files of adapters")
     kind = adapter.metadata.get("adapter.type")
@@ -115,7 +127,6 @@ def open_adapter(path: Path) -> GGUFFile:
             raise InputError(f"{path}: only one half of {stem}.lora_a and .lora_b is there")
     if not adapter.tensors:
         raise InputError(f"{path} has no tensors")
-    return adapter
 
 
 def check(adapter: Changed, file: Changed) -> None:
