@@ -16,6 +16,7 @@ from zigllm_cli.convert.conversion import Options
 from zigllm_cli.convert.merge import merged
 from zigllm_cli.convert.source import read_source
 from zigllm_cli.convert.types import chosen_type, decide_types
+from zigllm_cli.convert.verify import verify
 from zigllm_cli.convert.write import write_conversion
 from zigllm_cli.errors import InputError, UnsupportedError, UsageError, ZigllmError
 from zigllm_cli.gguf import open_gguf
@@ -152,6 +153,41 @@ def adapter(kit: Path, tmp_path: Path) -> Any:
         return folder
 
     return write
+
+
+@pytest.mark.parametrize(
+    ("source", "types"), [("F16", {"F32", "F16"}), ("Q8_0", {"F32", "F16", "Q8_0"})]
+)
+def test_merged_into_gguf(
+    source: str, types: set[str], adapter: Any, kit: Path, tmp_path: Path
+) -> None:
+    """What was changed becomes half floats, what was not stays as it is."""
+    rng, base = np.random.default_rng(3), kit / "real" / f"stories260K-{source}.gguf"
+    start = "base_model.model.model.layers.1.self_attn.v_proj"
+    folder = adapter(
+        {
+            f"{start}.lora_A.weight": rng.normal(0, 0.1, (2, 64)),
+            f"{start}.lora_B.weight": rng.normal(0, 1.5, (32, 2)),
+        }
+    )
+    conversion = merged(read_source(base), [f"{folder}=3"], base)
+    decisions = decide_types(conversion, chosen_type(conversion, "auto"))
+    write_conversion(conversion, tmp_path / "merged.gguf", decisions)
+    verify(conversion, decisions, tmp_path / "merged.gguf")
+    old, new = open_gguf(base), open_gguf(tmp_path / "merged.gguf")
+    assert {tensor.type.name for tensor in new.tensors.values()} == types
+    for name, tensor in old.tensors.items():
+        if name != "blk.1.attn_v.weight":
+            assert bytes(tensor.data) == bytes(new.tensors[name].data)
+    alone = read_source(folder, Options(base=base))
+    write_conversion(alone, tmp_path / "a.gguf", decide_types(alone, chosen_type(alone, "auto")))
+    beside = load(base, ctx=64, lora=[(tmp_path / "a.gguf", 3)]).logits(IDS)
+    assert distance(load(base, ctx=64).logits(IDS), beside) > 0.3
+    assert distance(load(tmp_path / "merged.gguf", ctx=64).logits(IDS), beside) < 0.03
+    if source == "F16":
+        exact = decide_types(conversion, chosen_type(conversion, "f32"))
+        write_conversion(conversion, tmp_path / "exact.gguf", exact)
+        assert distance(load(tmp_path / "exact.gguf", ctx=64).logits(IDS), beside) < 1e-5
 
 
 def test_what_is_wrong_is_a_sentence(adapter: Any) -> None:

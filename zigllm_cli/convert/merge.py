@@ -24,6 +24,9 @@ ROWS = 1024
 def merged(conversion: Conversion, specs: Iterable[str], source: Path) -> Conversion:
     """A conversion whose tensors have taken in adapters.
 
+    It is no copy of a GGUF file any more: what was changed is float32 and gets a type like any
+    checkpoint's tensors, what was not keeps its blocks.
+
     Args:
         specs: FILE or FILE=SCALE, GGUF adapters or PEFT folders.
         source: of the conversion, the base of PEFT folders.
@@ -46,7 +49,9 @@ def merged(conversion: Conversion, specs: Iterable[str], source: Path) -> Conver
         paths += adapter.paths
         times = "" if scale == 1 else f", {scale:g} times,"
         notes.append(f"merged {path}{times} into {len(names)} tensors")
-    return replace(conversion, tensors=tensors, paths=tuple(paths), notes=tuple(notes))
+    return replace(
+        conversion, tensors=tensors, paths=tuple(paths), notes=tuple(notes), is_gguf=False
+    )
 
 
 def _changed(tensor: SourceTensor, change: LowRank) -> SourceTensor:
