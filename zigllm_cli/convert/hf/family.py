@@ -33,7 +33,7 @@ BUFFERS = re.compile(
 """Tensors that only hold what a program can compute."""
 
 PICTURES_AND_SOUND = re.compile(
-    r".*(visual\.|vision[._]|audio[._]|projector\.|image_newline|patch_embed|talker\.)"
+    r".*(visual\.|vision[._]|audio[._]|projector[._]|image_newline|patch_embed|talker\.)"
 )
 """Tensors of the parts of a multimodal model that turn pictures and sound into embeddings."""
 
@@ -166,7 +166,7 @@ class Family:
             name = bare(values.name)
             if BUFFERS.fullmatch(name) or (self.left_out and self.left_out.fullmatch(name)):
                 continue
-            if PICTURES_AND_SOUND.fullmatch(name):
+            if PICTURES_AND_SOUND.match(name):
                 skipped += 1
                 continue
             yield from self._tensor(name, values)

@@ -21,6 +21,7 @@ FAMILIES = {
     "GraniteForCausalLM": "granite.Granite",
     "GraniteMoeForCausalLM": "granite.GraniteMoe",
     "GraniteMoeSharedForCausalLM": "granite.GraniteMoe",
+    "QWenLMHeadModel": "qwen.Qwen",
     "Qwen2ForCausalLM": "qwen.Qwen2",
     "Qwen2Model": "qwen.Qwen2",
     "Qwen2MoeForCausalLM": "qwen.Qwen2Moe",

@@ -1,4 +1,4 @@
-"""Qwen 1.5 to 3, dense and with experts."""
+"""Qwen 1 to 3, dense and with experts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,33 @@ from collections.abc import Iterator
 from zigllm_cli.convert.conversion import Keys
 from zigllm_cli.convert.hf.family import EXPERTS, LLAMA_BLOCK, QK_NORMS, Family
 from zigllm_cli.convert.values import Values
+
+
+class Qwen(Family):
+    """Qwen 1: GPT-2's names; the config's feed-forward counts gate and up together."""
+
+    architecture = "qwen"
+    whole = {"wte": "token_embd", "ln_f": "output_norm", "lm_head": "output"}
+    block = {
+        "ln_1": "attn_norm",
+        "attn.c_attn": "attn_qkv",
+        "attn.c_proj": "attn_output",
+        "ln_2": "ffn_norm",
+        "mlp.w1": "ffn_up",
+        "mlp.w2": "ffn_gate",
+        "mlp.c_proj": "ffn_down",
+    }
+
+    def put_keys(self, keys: Keys) -> None:
+        c = self.config
+        keys.u32(".context_length", c.need("seq_length", "max_position_embeddings"))
+        keys.u32(".block_count", c.layers)
+        keys.u32(".embedding_length", c.width)
+        keys.u32(".feed_forward_length", c.need("intermediate_size"))
+        keys.f32(".rope.freq_base", c.rope_number("rope_theta") or self.theta)
+        keys.u32(".rope.dimension_count", c.whole("kv_channels") or c.head_width)
+        keys.u32(".attention.head_count", c.heads)
+        keys.f32(".attention.layer_norm_rms_epsilon", c.number("layer_norm_epsilon"))
 
 
 class Qwen2(Family):

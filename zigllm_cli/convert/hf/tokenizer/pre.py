@@ -48,6 +48,9 @@ PREFERRED = (
 )
 """Names to prefer among those that mean the same."""
 
+CLASSES = {"GPT2Tokenizer": "gpt-2", "CodeGenTokenizer": "gpt-2", "Qwen2Tokenizer": "qwen2"}
+"""Classes of transformers that cut text by a pattern of their own."""
+
 Cut = Callable[[str], list[str]]
 
 
@@ -67,7 +70,7 @@ def find_pre(files: TokenizerFiles) -> Found:
         UnsupportedError: no name cuts text as this tokenizer does.
     """
     if not files.tokenizer:
-        return Found("gpt-2")
+        return _by_class(str(files.config.get("tokenizer_class", "")))
     pieces, marks = (split_as(files.tokenizer, text) for text in (PROBE, MARKS))
     alike = {name: at == marks for name, (row, at) in rows().items() if row == pieces}
     if not alike:
@@ -76,6 +79,15 @@ def find_pre(files: TokenizerFiles) -> Found:
             "choose the nearest with --pre (gpt-2, llama-bpe, qwen2, ...)"
         )
     return Found(_best(alike, files))
+
+
+def _by_class(tokenizer_class: str) -> Found:
+    """By the class that cuts text in code, where no tokenizer.json tells how."""
+    name = CLASSES.get(tokenizer_class.removesuffix("Fast"))
+    if name is not None:
+        return Found(name)
+    note = "the folder does not say how text is cut before merging; GPT-2's way is assumed: --pre"
+    return Found("gpt-2", (note,))
 
 
 @cache

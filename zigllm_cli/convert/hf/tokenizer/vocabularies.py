@@ -16,6 +16,12 @@ from zigllm_cli.convert.hf.config import Config, read_object
 from zigllm_cli.convert.hf.tokenizer.files import AddedToken, TokenizerFiles
 from zigllm_cli.convert.hf.tokenizer.pre import find_pre
 from zigllm_cli.convert.hf.tokenizer.sentencepiece import UNIGRAM, SentencePiece
+from zigllm_cli.convert.hf.tokenizer.tiktoken import (
+    merges_of,
+    printable,
+    qwen_specials,
+    read_ranks,
+)
 from zigllm_cli.errors import InputError, UnsupportedError
 from zigllm_cli.gguf import ValueType
 from zigllm_cli.tokenizers.vocabulary import SPACE, TokenType
@@ -107,6 +113,14 @@ def _found(files: TokenizerFiles, config: Config, options: Options) -> Vocabular
         return word_pieces(files, {line.rstrip("\r"): i for i, line in enumerate(lines)}, size)
     if files.has("sentencepiece.bpe.model"):
         return _xlm_roberta(SentencePiece.read(files.folder / "sentencepiece.bpe.model"), size)
+    if files.has("qwen.tiktoken"):
+        return qwen_tiktoken(files, size)
+    for name in ("tekken.json", "tiktoken.model", "hy.tiktoken", "spiece.model"):
+        if files.has(name):
+            raise UnsupportedError(
+                f"the tokenizer {files.folder / name} is of a form that is not converted; "
+                "put the model's tokenizer.json beside it"
+            )
     return None
 
 
@@ -126,6 +140,22 @@ def byte_level(
         return Vocabulary("gpt2", options.pre, tokens, types, merges=merges)
     found = find_pre(files)
     return Vocabulary("gpt2", found.name, tokens, types, merges=merges, notes=found.notes)
+
+
+def qwen_tiktoken(files: TokenizerFiles, size: int | None) -> Vocabulary:
+    """Qwen 1's ranks, and the tokens that its code puts behind them."""
+    ranks = read_ranks(files.text("qwen.tiktoken"), "qwen.tiktoken")
+    ids = {printable(token): rank for token, rank in ranks.items()}
+    specials = qwen_specials(max(ids.values(), default=-1) + 1, size)
+    added = tuple(AddedToken(index, text, True) for index, text in specials.items())
+    tokens, types = _listed(replace(files, json_added=added), _checked_ids(ids, files), size)
+    end = min(specials, default=None)
+    keys = {
+        f"{name}_token_id": (ValueType.UINT32, end)
+        for name in ("bos", "eos", "unknown")
+        if end is not None
+    }
+    return Vocabulary("gpt2", "qwen2", tokens, types, merges=merges_of(ranks), keys=keys)
 
 
 def word_pieces(files: TokenizerFiles, ids: dict[str, int], size: int | None) -> Vocabulary:
