@@ -120,6 +120,7 @@ class _Run:
 
     def go(self) -> None:
         """All steps, and the file."""
+        from zigllm_cli.train.kernels.compiled import is_compiled
         from zigllm_cli.train.trainer import Trainer
 
         request, network = self.request, self.network
@@ -132,6 +133,8 @@ class _Run:
         )
         if request.resume and checkpoint.exists():
             talk(f"going on behind step {trainer.resume()}")
+        if not is_compiled():
+            talk("compiling kernels for this CPU, once ...")
         try:
             with view_for(self.settings, trainer.history, json=request.json) as view:
                 trainer.run(view.step)

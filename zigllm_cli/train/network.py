@@ -150,6 +150,12 @@ class Network:
         self._tapes[index].begin(training=False)
         return self.model.forward(self._tapes[index], self._values[index], self.shape, tokens)
 
+    def warm_up(self, tokens: Array, targets: Array, dropout: float) -> None:
+        """Compile or load all kernels: a pass whose results nobody uses, and a step of nothing."""
+        self.learn(tokens, targets, factor=1.0, dropout=dropout, key=0, more=False)
+        nothing = (np.zeros(1, self.flat.dtype) for _ in range(4))
+        adamw(*nothing, 0.0, 0.9, 0.9, 1e-8, 0.0, 1.0, 1.0)
+
     # -------------------------------------------------------------- the step
 
     def _pieces(self) -> list[tuple[slice, bool]]:

@@ -124,6 +124,8 @@ class Trainer:
             ZigllmError: the loss is no number any more.
         """
         with single_threaded_blas():
+            if self.history.steps < self.settings.steps:
+                self.network.warm_up(*self.task.batch(0, 0), self.settings.dropout)
             for report in self._steps():
                 observe(report)
             total, self.final_tokens = self._validation(None)

@@ -29,6 +29,11 @@ def _folder() -> str:
     return str(root() / "train" / digest.hexdigest()[:16])
 
 
+def is_compiled() -> bool:
+    """Whether machine code is kept already, at least of some kernels."""
+    return Path(_folder()).is_dir()
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function when it is first called with each kind of arguments."""
     return _compiled(function, FAST)
