@@ -26,10 +26,8 @@ def sum_gradients(parts, total, accumulate):
             part = parts[s, start : start + BLOCK]
             for i in range(out.size):
                 out[i] += part[i]
-        block = total.dtype.type(0)
         for i in range(out.size):
-            block += out[i] * out[i]
-        squares += np.float64(block)
+            squares += np.float64(out[i]) * np.float64(out[i])
     return squares
 
 
