@@ -165,7 +165,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "dropout": (0, 0.95),
     "evaluate_every": (1, 1 << 40),
     "evaluate_batches": (1, MUCH),
-    "digits": (1, 9),
+    "digits": (1, 16),
     "symbols": (2, 10),
     "samples": (0, MUCH),
     "temperature": (1e-3, 100),
