@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from zigllm_cli.convert.hf.tokenizer import pre
 from zigllm_cli.convert.hf.tokenizer.files import TokenizerFiles
 from zigllm_cli.convert.hf.tokenizer.pre import find_pre
 from zigllm_cli.errors import InputError, UnsupportedError
@@ -119,7 +120,8 @@ def test_what_no_name_stands_for() -> None:
         find_pre(files(split("a", behavior="MergedWithNext")))
 
 
-def test_broken_and_endless_patterns() -> None:
+def test_broken_and_endless_patterns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pre, "SECONDS", 0.1)
     with pytest.raises(InputError, match="no regular expression"):
         find_pre(files(split("(")))
     with pytest.raises(InputError, match="without a pattern"):

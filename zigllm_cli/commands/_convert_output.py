@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from zigllm_cli.commands._inspect_lists import show_list
 from zigllm_cli.commands._output import (
     human_bytes,
     human_count,
@@ -19,6 +18,7 @@ from zigllm_cli.commands._output import (
     stdout_console,
     talk,
 )
+from zigllm_cli.commands._quantize_output import show_rows
 
 if TYPE_CHECKING:
     from zigllm_cli.commands._convert_run import Plan, Result
@@ -29,17 +29,7 @@ def show_plan(plan: Plan, *, json: bool) -> None:
     if json:
         print_json(_summary(plan) | {"tensors": _tensors(plan)})
         return
-    cells = [
-        (
-            printable(row.name),
-            " x ".join(map(str, row.tensor.shape)) or "scalar",
-            row.tensor.type.name,
-            row.type.name + (f" for {row.wanted}" if row.fell_back else ""),
-            human_bytes(row.nbytes),
-        )
-        for row in plan.decisions.rows
-    ]
-    show_list(cells, ("name", "shape", "from", "to", "size"), ("", "", "dim", "cyan", ">"))
+    show_rows(plan.decisions.rows)
     _show_summary(plan)
     show(stdout_console(), Text(f"would be {printable(str(plan.path))}"))
 

@@ -68,6 +68,14 @@ def show_decisions(plan: Plan, *, json: bool) -> None:
             }
         )
         return
+    show_rows(plan.decisions.rows)
+    _show_totals(plan)
+    if lacking:
+        talk(f"{lacking.name} as {lacking.type} needs an importance matrix: --imatrix FILE")
+
+
+def show_rows(rows: Sequence[Decision]) -> None:
+    """A line for each tensor: its name, its shape, its types and its size."""
     cells = [
         (
             printable(row.name),
@@ -76,12 +84,9 @@ def show_decisions(plan: Plan, *, json: bool) -> None:
             row.type.name + (f" for {row.wanted}" if row.fell_back else ""),
             human_bytes(row.nbytes),
         )
-        for row in plan.decisions.rows
+        for row in rows
     ]
     show_list(cells, ("name", "shape", "from", "to", "size"), ("", "", "dim", "cyan", ">"))
-    _show_totals(plan)
-    if lacking:
-        talk(f"{lacking.name} as {lacking.type} needs an importance matrix: --imatrix FILE")
 
 
 def _row(row: Decision) -> dict[str, Any]:

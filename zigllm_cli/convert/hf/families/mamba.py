@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from zigllm_cli.convert.conversion import Keys
+from zigllm_cli.convert.hf.config import Config
 from zigllm_cli.convert.hf.family import Family
 from zigllm_cli.convert.values import Array, Values
 from zigllm_cli.errors import InputError
@@ -41,18 +42,9 @@ class Mamba(Family):
         inner = c.whole("intermediate_size", "d_inner") or 2 * c.width
         if inner != 2 * c.width:
             raise InputError(f"{c.path}: intermediate_size must be twice hidden_size")
-        keys.u32(".context_length", CONTEXT)
-        keys.u32(".embedding_length", c.width)
-        keys.u32(".feed_forward_length", 0)
-        keys.u32(".attention.head_count", 0)
-        keys.u32(".block_count", c.layers)
-        keys.u32(".ssm.conv_kernel", c.whole("conv_kernel", "d_conv") or 4)
-        keys.u32(".ssm.inner_size", inner)
-        keys.u32(".ssm.state_size", c.whole("state_size", "d_state") or 16)
+        put_state_keys(keys, c, inner, 16)
         rank = c.whole("time_step_rank", "dt_rank") or -(c.width // -16)
         keys.u32(".ssm.time_step_rank", rank)
-        epsilon = c.number("layer_norm_epsilon", "rms_norm_eps") or 1e-5
-        keys.f32(".attention.layer_norm_rms_epsilon", epsilon)
         keys.flag(".ssm.dt_b_c_rms", c.get("model_type") == "falcon_mamba")
 
     def outside(self, name: str, values: Values) -> Iterator[tuple[str, Values]]:
@@ -81,18 +73,9 @@ class Mamba2(Family):
         head = c.whole("mamba_d_head", "head_dim") or 64
         if inner % head:
             raise InputError(f"{c.path}: {inner} channels are not whole heads of {head}")
-        keys.u32(".context_length", CONTEXT)
-        keys.u32(".embedding_length", c.width)
-        keys.u32(".feed_forward_length", 0)
-        keys.u32(".attention.head_count", 0)
-        keys.u32(".block_count", c.layers)
-        keys.u32(".ssm.conv_kernel", c.whole("conv_kernel", "d_conv") or 4)
-        keys.u32(".ssm.inner_size", inner)
-        keys.u32(".ssm.state_size", c.whole("state_size", "d_state") or 128)
+        put_state_keys(keys, c, inner, 128)
         keys.u32(".ssm.time_step_rank", inner // head)
         keys.u32(".ssm.group_count", self._groups())
-        epsilon = c.number("layer_norm_epsilon", "rms_norm_eps") or 1e-5
-        keys.f32(".attention.layer_norm_rms_epsilon", epsilon)
 
     def inside(self, name: str, values: Values) -> Iterator[tuple[str, Values]]:
         if name in ("mixer.A_log", "mixer.D"):
@@ -112,6 +95,20 @@ class Mamba2(Family):
 
     def _groups(self) -> int:
         return self.config.whole("n_groups") or 1
+
+
+def put_state_keys(keys: Keys, config: Config, inner: int, state: int) -> None:
+    """What both have; `state` numbers per channel where the config does not say."""
+    keys.u32(".context_length", CONTEXT)
+    keys.u32(".embedding_length", config.width)
+    keys.u32(".feed_forward_length", 0)
+    keys.u32(".attention.head_count", 0)
+    keys.u32(".block_count", config.layers)
+    keys.u32(".ssm.conv_kernel", config.whole("conv_kernel", "d_conv") or 4)
+    keys.u32(".ssm.inner_size", inner)
+    keys.u32(".ssm.state_size", config.whole("state_size", "d_state") or state)
+    epsilon = config.number("layer_norm_epsilon", "rms_norm_eps") or 1e-5
+    keys.f32(".attention.layer_norm_rms_epsilon", epsilon)
 
 
 def decay(logarithm: Array) -> Array:

@@ -13,9 +13,9 @@ from pathlib import Path
 from zigllm_cli.convert.conversion import Keys, Options
 from zigllm_cli.convert.hf.config import Config
 from zigllm_cli.convert.hf.tokenizer.files import TokenizerFiles
+from zigllm_cli.convert.hf.tokenizer.find import find_vocabulary
 from zigllm_cli.convert.hf.tokenizer.specials import put_specials
 from zigllm_cli.convert.hf.tokenizer.template import put_templates
-from zigllm_cli.convert.hf.tokenizer.vocabularies import find_vocabulary
 
 
 def put_tokenizer(keys: Keys, folder: Path, config: Config, options: Options) -> list[str]:

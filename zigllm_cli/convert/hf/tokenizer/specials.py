@@ -7,7 +7,7 @@ from typing import Any
 from zigllm_cli.convert.conversion import Keys
 from zigllm_cli.convert.hf.config import Config, read_object
 from zigllm_cli.convert.hf.tokenizer.files import TokenizerFiles
-from zigllm_cli.convert.hf.tokenizer.vocabularies import Vocabulary
+from zigllm_cli.convert.hf.tokenizer.vocabulary import Vocabulary
 
 NAMES = {
     "bos": "bos",
