@@ -84,10 +84,12 @@ def test_experts_are_counted_one_by_one(kit: Path) -> None:
     file = open_gguf(path_of("qwen2moe", kit))
     found = observed(file, [list(range(3, 43)), list(range(5, 45))])
     used = file.metadata["qwen2moe.expert_used_count"]
-    entry = found.entries["blk.0.ffn_down_exps.weight"]
-    assert len(entry.counts) == file.metadata["qwen2moe.expert_count"]
-    assert entry.counts.sum() == 80 * int(str(used))
-    assert found.entries["blk.0.attn_q.weight"].counts.tolist() == [80]
+    for part in ("gate", "up", "down"):
+        entry = found.entries[f"blk.0.ffn_{part}_exps.weight"]
+        assert len(entry.counts) == file.metadata["qwen2moe.expert_count"]
+        assert entry.counts.sum() == 80 * int(str(used))
+    for part in ("attn_q", "ffn_gate_inp"):
+        assert found.entries[f"blk.0.{part}.weight"].counts.tolist() == [80]
     assert found.of(file.tensors["blk.0.ffn_down_exps.weight"]) is not None
 
 

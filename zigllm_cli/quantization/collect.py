@@ -23,6 +23,7 @@ from zigllm_cli.plan.operations import (
     HeadProduct,
     Operation,
     Product,
+    Route,
     SumSquares,
     tensor_and_rows,
 )
@@ -79,17 +80,18 @@ def observe(plan: Plan, *, process_output: bool = False) -> list[Observation]:
     """Put an observation in front of every product of a plan; what they will have seen."""
     found: list[Observation] = []
     operations: list[Operation] = []
-    seen: dict[int, Observation] = {}
+    seen: dict[tuple[int, Route | None], Observation] = {}
     for operation in plan.operations:
         if isinstance(operation, AnyProduct) and _wanted(operation, process_output):
-            x = operation.x
-            if x.number not in seen:
-                seen[x.number], look = observing(operation)
-                found.append(seen[x.number])
+            key = operation.x.number, getattr(operation, "route", None)
+            if key not in seen:
+                seen[key], look = observing(operation)
+                found.append(seen[key])
                 operations.append(look)
-            seen[x.number].names.append(tensor_name(operation))
+            seen[key].names.append(tensor_name(operation))
         operations.append(operation)
-        seen.pop(operation.out.number, None)  # what it held is no longer what was observed
+        # what a value held that is written to is no longer what was observed
+        seen = {key: one for key, one in seen.items() if key[0] != operation.out.number}
     plan.operations = operations
     return found
 
