@@ -102,6 +102,7 @@ class _Run:
 
     def _network(self) -> Network:
         from zigllm_cli.engine.threads import default_threads
+        from zigllm_cli.train.lora import LoraNetwork
         from zigllm_cli.train.microgpt import MicroNetwork
         from zigllm_cli.train.network import Network
 
@@ -109,6 +110,10 @@ class _Run:
         shape = initial.shape if initial else s.shape(self.task.vocabulary.size)
         _check_memory(shape, s)
         threads = self.request.threads or default_threads()
+        if s.lora_rank:
+            if initial is None:
+                raise UsageError("lora_rank asks for an adapter of a model: name it with --init")
+            return LoraNetwork(initial, s, threads)
         fused = s.architecture == "microgpt"
         kind = MicroNetwork if fused else Network
         if initial is not None:
@@ -155,8 +160,12 @@ class _Run:
 
     def _write(self) -> None:
         from zigllm_cli.train.export import write_model
+        from zigllm_cli.train.lora import LoraNetwork, write_adapter
 
         network, output = self.network, self.request.output
+        if isinstance(network, LoraNetwork):
+            write_adapter(output, network, self.settings, self.request.name or output.stem)
+            return
         arrays = network.parameters.views(network.flat)
         general = {"name": self.request.name or output.stem, "file_type": 0}
         write_model(output, network.shape, arrays, self.task.vocabulary.entries(), general)

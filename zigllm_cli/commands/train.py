@@ -38,6 +38,14 @@ def train(
         str | None,
         typer.Option("--init", metavar="MODEL", help="Go on from a model: its sizes, its tokens."),
     ] = None,
+    lora: Annotated[
+        str | None,
+        typer.Option(
+            "--lora",
+            metavar="r=R,alpha=A",
+            help="Learn an adapter of --init's model instead.",
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--name", metavar="TEXT", help="general.name of the file.")
     ] = None,
@@ -108,6 +116,8 @@ def train(
 
       zigllm train letters.txt -o mine.gguf --init stories.gguf --steps 500 --lr 3e-4
 
+      zigllm train letters.txt -o letters.lora.gguf --init stories.gguf --lora r=8,alpha=16
+
       zigllm train --list
     """
     from zigllm_cli.commands._train_recipes import show_recipes
@@ -120,7 +130,13 @@ def train(
         **{"min_learning_rate": min_lr, "weight_decay": weight_decay, "clip": clip},
         **{"dropout": dropout, "seed": seed, "evaluate_every": evaluate_every},
     }
-    chosen = {key: value for key, value in options.items() if value is not None}
+    chosen: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    if lora is not None:
+        from zigllm_cli.train.lora import parse_lora
+
+        if init is None:
+            raise UsageError("--lora learns an adapter of a model: name it with --init")
+        chosen |= parse_lora(lora)
     for pair in set_ or ():
         key, equals, value = pair.partition("=")
         if not equals:

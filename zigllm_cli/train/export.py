@@ -52,7 +52,7 @@ def write_model(
 def tensor_plans(shape: Shape, arrays: Mapping[str, Array]) -> Iterator[TensorPlan]:
     """The tensors of the file, in the parameters' order."""
     for name, array in file_tensors(shape, arrays):
-        yield _plan(name, array)
+        yield plan_of(name, array)
 
 
 def file_tensors(shape: Shape, arrays: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
@@ -69,7 +69,8 @@ def file_tensors(shape: Shape, arrays: Mapping[str, Array]) -> Iterator[tuple[st
     yield from getattr(module, "constants", lambda _: ())(shape)
 
 
-def _plan(name: str, array: Array) -> TensorPlan:
+def plan_of(name: str, array: Array) -> TensorPlan:
+    """An array as a tensor of the file, in float32."""
     kind = TYPES_BY_NAME["F32"]
     data = np.ascontiguousarray(array, "<f4")
     return TensorPlan(name, tuple(reversed(array.shape)), kind, lambda: [data.data.cast("B")])

@@ -20,7 +20,7 @@ from zigllm_cli.train.models import model
 from zigllm_cli.train.parameters import Parameters
 from zigllm_cli.train.settings import Settings
 from zigllm_cli.train.shape import Shape
-from zigllm_cli.train.tape import Array, Tape
+from zigllm_cli.train.tape import Array, Tape, Value
 
 MOST_SHARDS = 16
 SHARD_TOKENS = 128
@@ -69,7 +69,7 @@ class Network:
         self._total = np.zeros_like(flat)
         self._parts = np.zeros((0, flat.size), flat.dtype)
         self._tapes: list[Tape] = []
-        self._values: list[dict[str, Any]] = []
+        self._values: list[dict[str, Value]] = []
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
@@ -95,9 +95,13 @@ class Network:
             self._parts = np.zeros((max(rows, len(self._parts)), self.flat.size), self.flat.dtype)
             self._tapes += [Tape(self.flat.dtype) for _ in range(count - len(self._tapes))]
             self._values = [
-                self.parameters.values(self.flat, self._parts[min(i, len(self._parts) - 1)])
+                self._shard_values(self._parts[min(i, len(self._parts) - 1)])
                 for i in range(len(self._tapes))
             ]
+
+    def _shard_values(self, gradients: Array) -> dict[str, Value]:
+        """All parameters as a shard sees them, with the places of its gradients."""
+        return self.parameters.values(self.flat, gradients)
 
     # -------------------------------------------------------------- passes
 
@@ -118,6 +122,8 @@ class Network:
             tape, values, cut = self._tapes[index], self._values[index], cuts[index]
             for value in values.values():
                 value.has_grad = False
+                if value.frozen:
+                    value.grad = None  # it stood in a buffer that serves another value now
             tape.begin(training=True, dropout=dropout, key=key * MOST_SHARDS + index)
             logits = self.model.forward(tape, values, self.shape, tokens[cut])
             losses = tape.cross_entropy(logits, targets[cut].ravel(), factor)

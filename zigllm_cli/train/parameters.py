@@ -6,6 +6,7 @@ Those that weight decay pulls at come first: an optimizer's step is then two loo
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class Parameters:
         grads = self.views(gradients)
         return {name: Value(data, grads[name]) for name, data in self.views(flat).items()}
 
-    def initial(self, seed: int, dtype: type = np.float32) -> Array:
+    def initial(self, seed: int, dtype: Any = np.float32) -> Array:
         """Numbers to start from: in the model's order, drawn from one generator."""
         generator = np.random.default_rng([seed, 0x1217])
         flat: Array = np.empty(self.size, dtype)

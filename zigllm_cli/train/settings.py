@@ -38,6 +38,8 @@ class Settings:
         decay_steps: until the learning rate has reached `min_learning_rate`; 0 for all steps.
         accumulate: batches whose gradients make one step.
         clip: largest norm of the gradient; 0 for any.
+        lora_rank: of an adapter to learn instead of the model; 0 for none.
+        lora_alpha: the adapter counts lora_alpha / lora_rank times.
         evaluate_every: steps between two validations.
         evaluate_batches: batches of one; the last one takes the whole held-out text.
         digits: of the numbers that `sort` sorts, or of those that `adder` adds.
@@ -77,6 +79,8 @@ class Settings:
     weight_decay: float = 0.1
     clip: float = 1.0
     dropout: float = 0.0
+    lora_rank: int = 0
+    lora_alpha: float = 16.0
     evaluate_every: int = 250
     evaluate_batches: int = 20
     digits: int = 6
@@ -163,6 +167,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "weight_decay": (0, 100),
     "clip": (0, 1e9),
     "dropout": (0, 0.95),
+    "lora_rank": (0, 1 << 12),
+    "lora_alpha": (1e-3, 1e6),
     "evaluate_every": (1, 1 << 40),
     "evaluate_batches": (1, MUCH),
     "digits": (1, 16),

@@ -34,11 +34,30 @@ class Value:
     Attributes:
         grad: of the same shape; None until it is needed.
         has_grad: whether something was put there in this pass.
+        frozen: a parameter that is not learned: gradients of matrices are not computed.
+        changes: low-rank matrices that are added to this one.
     """
 
     data: Array
     grad: Array | None = None
     has_grad: bool = False
+    frozen: bool = False
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """scale * B A, added to some rows of a matrix. Hu et al. 2021 (LoRA).
+
+    Attributes:
+        rows: of the matrix.
+        a, b: [rank, columns] and [rows, rank].
+    """
+
+    rows: slice
+    a: Value
+    b: Value
+    scale: float
 
 
 @dataclass(frozen=True)
@@ -135,13 +154,17 @@ class Tape:
         """The table's rows of the tokens [N]."""
         y = self.value(tokens.size, table.data.shape[1])
         embedding.embed(tokens, table.data, y.data)
-        self._on_return(lambda: embedding.embed_backward(tokens, y.grad, self._summed(table)))
+        if not table.frozen:
+            self._on_return(lambda: embedding.embed_backward(tokens, y.grad, self._summed(table)))
         return y
 
     def add_positions(self, x: Value, table: Value, length: int) -> Value:
         """x + the table's row of each position, in place; sequences have `length` tokens."""
         embedding.add_positions(table.data, length, x.data)
-        self._on_return(lambda: embedding.positions_backward(x.grad, length, self._summed(table)))
+        if not table.frozen:
+            self._on_return(
+                lambda: embedding.positions_backward(x.grad, length, self._summed(table))
+            )
         return x
 
     # -------------------------------------------------------------- products and norms
@@ -155,13 +178,35 @@ class Tape:
 
         def back() -> None:
             assert y.grad is not None
-            if bias is not None:
+            if bias is not None and not bias.frozen:
                 elementwise.bias_backward(y.grad, *self._gradient(bias))
-            self._product(y.grad.T, x.data, weight)
+            if not weight.frozen:
+                self._product(y.grad.T, x.data, weight)
             self._product(y.grad, weight.data, x)
 
         self._on_return(back)
+        for change in weight.changes:
+            self._change(x, y, change)
         return y
+
+    def _change(self, x: Value, y: Value, change: Change) -> None:
+        """Some columns of y += scale * x A^T B^T.
+
+        Its way back comes before that of the product, and adds to the same gradient of x.
+        """
+        a, b, scale = change.a, change.b, self.dtype.type(change.scale)
+        h = np.dot(x.data, a.data.T, out=self.buffer(x.data.shape[0], a.data.shape[0]))
+        y.data[:, change.rows] += scale * np.dot(h, b.data.T)
+
+        def back() -> None:
+            assert y.grad is not None
+            dy = scale * y.grad[:, change.rows]
+            self._product(dy.T, h, b)
+            dh = np.dot(dy, b.data, out=self.buffer(*h.shape))
+            self._product(dh.T, x.data, a)
+            self._product(dh, a.data, x)
+
+        self._on_return(back)
 
     def _product(self, a: Array, b: Array, value: Value) -> None:
         """The gradient of a value is a b."""
