@@ -108,6 +108,39 @@ def test_impossible_configs(
         read_source(llama_folder(tmp_path, **change))
 
 
+EXPERTS = {
+    "architectures": ["MixtralForCausalLM"],
+    "num_local_experts": 2,
+    "num_experts_per_tok": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"1.w2": None}, r"layer 0 lacks the tensor block_sparse_moe\.experts\.1\.w2\.weight"),
+        ({"0.w2": None, "1.w2": None}, r"lacks the tensor block_sparse_moe\.experts\.0\.w2"),
+        ({"2.w1": np.ones((48, 32))}, "is of expert 2, and the model has 2"),
+        ({"0.w4": np.ones((48, 32))}, "is not a tensor of a llama model"),
+        ({"1.w2": np.ones((48, 32))}, "they should be alike"),
+    ],
+)
+def test_experts(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    """All of a layer become one tensor of each kind; what keeps them from it is named."""
+    tensors = {name: array for name, array in llama_tensors().items() if ".mlp." not in name}
+    shapes = {"w1": (48, 32), "w2": (32, 48), "w3": (48, 32)}
+    for layer in range(2):
+        start = f"model.layers.{layer}.block_sparse_moe"
+        tensors[f"{start}.gate.weight"] = np.ones((2, 32), np.float32)
+        experts = {f"{e}.{w}": np.full(shapes[w], e + 1.0) for e in range(2) for w in shapes}
+        experts |= change if layer == 0 else {}
+        for name, array in experts.items():
+            if array is not None:
+                tensors[f"{start}.experts.{name}.weight"] = array.astype(np.float32)
+    with pytest.raises(InputError, match=says):
+        read_source(llama_folder(tmp_path, tensors, **EXPERTS))
+
+
 def test_configs_that_are_no_json(tmp_path: Path) -> None:
     llama_folder(tmp_path)
     for text in ("{", "[1]", "[" * 100_000, "\ud800"):

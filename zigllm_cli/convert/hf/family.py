@@ -170,9 +170,7 @@ class Family:
                 skipped += 1
                 continue
             yield from self._tensor(name, values)
-        for (layer, _), experts in self._experts.items():
-            missing = next(i for i in range(self.config.experts) if i not in experts)
-            raise InputError(f"layer {layer} lacks a tensor of expert {missing}")
+        self._check_experts()
         if skipped:
             self.notes.append(f"left out {skipped} tensors for pictures or sound")
 
@@ -198,6 +196,10 @@ class Family:
         self, layer: int, inner: str, expert: int, values: Values
     ) -> Iterator[SourceTensor]:
         """Keep an expert's tensor; behind the last of a layer, all of them stacked."""
+        if expert >= self.config.experts:
+            raise InputError(
+                f"{values.name} is of expert {expert}, and the model has {self.config.experts}"
+            )
         found = self._experts.setdefault((layer, inner), {})
         found[expert] = values
         mine = {key: parts for key, parts in self._experts.items() if key[0] == layer}
@@ -214,6 +216,16 @@ class Family:
             parts = self._experts.pop((layer, f"{name}.weight"))
             whole = stacked([parts[i] for i in range(self.config.experts)])
             yield whole.becomes(f"blk.{layer}.{self.block[name]}.weight")
+
+    def _check_experts(self) -> None:
+        """Whether none is left that waits for another of its layer, which is named."""
+        for layer, _ in self._experts:
+            for inner in (f"{name}.weight" for name in self.block if "#" in name):
+                found = self._experts.get((layer, inner), {})
+                missing = [i for i in range(self.config.experts) if i not in found]
+                if missing:
+                    name = inner.replace("#", str(missing[0]))
+                    raise InputError(f"layer {layer} lacks the tensor {name}")
 
     def outside(self, name: str, values: Values) -> Iterator[tuple[str, Values]]:
         """A tensor outside of layers, under its GGUF name; none, or several, where it changes."""
