@@ -252,6 +252,13 @@ BAD_PROGRAMS = {
     "long decimal": program(b"L" + b"9" * 100_000 + b"L\n"),
     "deep tuple": program(b")" + b"\x85" * 100_000, b"\x85"),
     "doubled tuple as a key": program(b"})" + b"2\x86" * 60, b"Ns"),
+    "a list copied again and again": program(
+        b"]q\x01(" + (text("k") + b"N\x86") * 3000 + b"e",
+        b"(" + b"ccollections\nOrderedDict\nh\x01\x85R" * 3000 + b"l",
+    ),
+    "a list as a shape": program(
+        *(b"ctorch._utils\n_rebuild_tensor_v2\n(", storage(), number(0), b"]]tR")
+    ),
     "list as a key": program(b"}]Ns"),
     "dictionary of a text": program(text("a"), text("b"), text("c"), b"s"),
     "mark as a value": program(b"(\x85"),

@@ -7,7 +7,7 @@ read themselves. From there on all sources are alike: `types` decides the type o
 
 How a new source joins: a module (or a package) with two functions,
 
-    recognises(path) -> bool           # by content, never by name alone; cheap; must not raise
+    recognises(path) -> bool           # by content, not by name alone; cheap; raises only OSError
     read(path, options) -> Conversion  # reads no weights: tensors do that when it is their turn
 
 and its name in `source.SOURCES`. `read` fills a `Keys` with hyper-parameters and tokenizer under

@@ -34,7 +34,7 @@ def read(path: Path, options: Options) -> Conversion:
     keys = Keys(file.architecture)
     for key, field in file.metadata.fields.items():
         if key not in SPLIT_KEYS:
-            keys.put(key, field.type, _listed(field.value))
+            keys.put(key, field.type, listed(field.value))
     if options.name:
         keys.text("general.name", options.name)
     if options.pre:
@@ -50,10 +50,11 @@ def read(path: Path, options: Options) -> Conversion:
     )
 
 
-def _listed(value: Any) -> Any:
+def listed(value: Any) -> Any:
+    """A metadata value as it is written again: an array as its items."""
     if not isinstance(value, Array):
         return value
-    items = [_listed(item) for item in value] if value.element_type is ValueType.ARRAY else value
+    items = [listed(item) for item in value] if value.element_type is ValueType.ARRAY else value
     return TypedList(value.element_type, items)
 
 

@@ -26,15 +26,18 @@ def find_source(path: Path) -> Source:
     """The module that reads what lies at `path`.
 
     Raises:
-        InputError: there is nothing.
+        InputError: there is nothing, or it cannot be read.
         UnsupportedError: no module knows it.
     """
     if not path.exists():
         raise InputError(f"there is no file or folder {path} to convert")
     for name in SOURCES:
         module: Source = import_module(f"zigllm_cli.convert.{name}")
-        if module.recognises(path):
-            return module
+        try:
+            if module.recognises(path):
+                return module
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {(error.strerror or '').lower()}") from None
     raise UnsupportedError(
         f"{path} is none of the formats that are converted; see 'zigllm convert --help'"
     )

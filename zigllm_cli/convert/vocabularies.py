@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from zigllm_cli.convert.conversion import Keys, Options
+from zigllm_cli.convert.gguf_file import listed
 from zigllm_cli.convert.hf.config import Config, read_object
 from zigllm_cli.convert.hf.tokenizer import put_tokenizer
 from zigllm_cli.convert.torch import read_plain_pickle
 from zigllm_cli.errors import InputError
-from zigllm_cli.gguf import Array, GGUFFile, ValueType, open_gguf
-from zigllm_cli.gguf.entry import TypedList
+from zigllm_cli.gguf import GGUFFile, ValueType, open_gguf
 from zigllm_cli.tokenizers.vocabulary import TokenType
 
 ESCAPES = {"\n": r"\n", "\t": r"\t", "\r": r"\r", "\\": r"\\"}
@@ -71,10 +71,7 @@ def vocabulary_of(file: GGUFFile) -> Keys:
     keys = Keys()
     for key, field in file.metadata.fields.items():
         if key.startswith("tokenizer."):
-            value = file.metadata[key]
-            if isinstance(value, Array):
-                value = TypedList(value.element_type, value.tolist())
-            keys.put(key, field.type, value)
+            keys.put(key, field.type, listed(field.value))
     if TOKENS not in keys.values:
         raise InputError(f"{file.path} has no vocabulary")
     return keys

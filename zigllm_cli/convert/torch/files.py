@@ -73,7 +73,8 @@ class _Storages:
         Raises:
             InputError: something else, or what was said of the same key before differs.
         """
-        if not isinstance(identity, tuple) or len(identity) < 5 or identity[0] != "storage":
+        is_storage = isinstance(identity, tuple) and 5 <= len(identity) <= 6
+        if not is_storage or identity[0] != "storage":
             raise InputError("it refers to something that is no storage")
         _, kind, key, _, count, *view = identity
         if view not in ([], [None]):

@@ -30,6 +30,9 @@ KEYS = (str, int, float, bool, bytes, type(None))
 TUPLE_DEPTH = 100
 """Tuples within tuples; real files have three."""
 
+MOST_COPIED = 1 << 20
+"""Items of containers that makers are given in all: files of torch give them a few."""
+
 
 class Name:
     """A name in a pickle that has a maker. It has no attributes that a pickle could set."""
@@ -89,6 +92,7 @@ class _Machine:
         self.memo: dict[int, Any] = {}
         self.tuples: list[tuple[Any, ...]] = []
         self.depths: dict[int, int] = {}
+        self.copied = 0
         self.result: Any = None
 
     def step(self, opcode: str, argument: Any) -> None:
@@ -190,6 +194,9 @@ class _Machine:
         arguments, name = self.pop(), self.pop()
         if not isinstance(name, Name) or not isinstance(arguments, tuple):
             raise InputError("a pickle in it calls something that is no name: it was not run")
+        self.copied += sum(len(x) for x in arguments if isinstance(x, list | dict | set))
+        if self.copied > MOST_COPIED:
+            raise ValueError("it copies containers over and over")
         self.stack.append(name.make(*arguments))
 
     def build(self) -> None:

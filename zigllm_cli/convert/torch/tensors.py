@@ -129,9 +129,11 @@ def view(storage: Any, type: str | None, offset: Any, shape: Any, strides: Any) 
         raise InputError("a tensor in it has no storage")
     type = type or storage.type
     available = storage.nbytes // SIZES[type]
-    numbers = (offset, *_numbers(shape), *_numbers(strides))
+    if not isinstance(shape, tuple) or not isinstance(strides, tuple):
+        raise InputError("a tensor in it has no shape")
     if len(shape) != len(strides) or len(shape) > MAX_DIMENSIONS:
         raise InputError(f"a tensor in it has {len(shape)} sizes and {len(strides)} strides")
+    numbers = (offset, *shape, *strides)
     if any(isinstance(n, bool) or not isinstance(n, int) or not 0 <= n < 2**60 for n in numbers):
         raise InputError(f"a tensor in it has an impossible shape: {_short(shape)}")
     count = prod(shape)
@@ -142,12 +144,6 @@ def view(storage: Any, type: str | None, offset: Any, shape: Any, strides: Any) 
             f" {available} values"
         )
     return TorchTensor(storage, type, offset, tuple(shape), tuple(strides))
-
-
-def _numbers(value: Any) -> tuple[Any, ...]:
-    if not isinstance(value, tuple):
-        raise InputError("a tensor in it has no shape")
-    return value
 
 
 def _short(shape: Any) -> str:
