@@ -128,3 +128,13 @@ def test_broken_values_leave_nothing(kit: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="being read"):
         write_quantized(file, broken, decisions)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.gguf"]
+
+
+def test_dimensions_of_one_go(kit: Path, tmp_path: Path) -> None:
+    """A matrix of one row becomes a vector, as in llama-quantize's files of this model."""
+    file = open_gguf(kit / "models" / "qwen2moe" / "model-f32.gguf")
+    name = "blk.0.ffn_gate_inp_shexp.weight"
+    assert file.tensors[name].shape == (64, 1)
+    decisions = decide(file, file_type("Q8_0"), Wishes())
+    write_quantized(file, tmp_path / "o.gguf", decisions, threads=2)
+    assert open_gguf(tmp_path / "o.gguf").tensors[name].shape == (64,)

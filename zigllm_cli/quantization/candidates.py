@@ -24,12 +24,16 @@ KEPT = ("position_embd.weight", "token_types.weight")
 
 def is_candidate(name: str, shape: tuple[int, ...]) -> bool:
     """Whether a tensor of this name and shape (ggml's order) is quantised at all."""
-    dimensions = len(shape)
-    while dimensions > 1 and shape[dimensions - 1] == 1:
-        dimensions -= 1
     return (
-        dimensions >= 2
+        len(without_ones(shape)) >= 2
         and name.endswith("weight")
         and name not in KEPT
         and not any(part in name for part in KEPT_PARTS)
     )
+
+
+def without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without dimensions of 1 at its end."""
+    while len(shape) > 1 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape

@@ -23,6 +23,7 @@ from zigllm_cli.gguf.writer import (
     write_gguf,
 )
 from zigllm_cli.jit import Kernel, compile_missing
+from zigllm_cli.quantization.candidates import without_ones
 from zigllm_cli.quantization.convert import Converter, Floats, kernels_of
 from zigllm_cli.quantization.decisions import Decision, Decisions
 from zigllm_cli.quantization.importance import Importance
@@ -69,6 +70,7 @@ def write_quantized(
         new_entries(file, decisions, importance, importance_file),
         decisions,
         importance,
+        trimmed=True,
         threads=threads,
         losses=losses,
         compiling=compiling,
@@ -85,12 +87,16 @@ def write_decided(
     decisions: Decisions,
     importance: Importance | None = None,
     *,
+    trimmed: bool = False,
     threads: int = 1,
     losses: dict[str, Loss] | None = None,
     compiling: Compiling | None = None,
     **how: Any,
 ) -> list[Path]:
     """Write tensors as decided behind metadata; `how` goes to `write_gguf`, which tells the rest.
+
+    Args:
+        trimmed: leave out dimensions of 1 at the end of a shape, as ggml does.
 
     Raises:
         ZigllmError: a tensor that needs importance has none.
@@ -105,7 +111,7 @@ def write_decided(
     changed = [row for row in decisions.rows if row.changes]
     compile_missing(_kernels(changed, weights, losses is not None), compiling)
     with Converter(threads, measure=losses is not None) as converter:
-        plans = [_plan(row, converter, weights[row.tensor.name]) for row in decisions.rows]
+        plans = [_plan(row, converter, weights[row.tensor.name], trimmed) for row in decisions.rows]
         if how.get("order") == ">":
             plans = [_turned(plan) for plan in plans]
         paths = write_gguf(path, entries, plans, **how)
@@ -132,7 +138,7 @@ def _kernels(
                 yield Kernel("dequantize", (row.type.name,))
 
 
-def _plan(row: Decision, converter: Converter, weights: Floats | None) -> TensorPlan:
+def _plan(row: Decision, converter: Converter, weights: Floats | None, trimmed: bool) -> TensorPlan:
     tensor = row.tensor
 
     def chunks() -> Iterator[Chunk]:
@@ -142,7 +148,8 @@ def _plan(row: Decision, converter: Converter, weights: Floats | None) -> Tensor
         else:
             yield from _copied(tensor)
 
-    return TensorPlan(row.name, tensor.shape, row.type, chunks, tensor.order)
+    shape = without_ones(tensor.shape) if trimmed else tensor.shape
+    return TensorPlan(row.name, shape, row.type, chunks, tensor.order)
 
 
 def _turned(plan: TensorPlan) -> TensorPlan:
@@ -176,7 +183,10 @@ def header_bytes(
 ) -> int:
     """What stands before the tensors of the new file; its types do not change that."""
     entries = new_entries(file, decisions, importance, importance_file)
-    plans = [TensorPlan(row.name, row.tensor.shape, row.type, list) for row in decisions.rows]
+    plans = [
+        TensorPlan(row.name, without_ones(row.tensor.shape), row.type, list)
+        for row in decisions.rows
+    ]
     return data_start(entries, plans)
 
 
