@@ -117,6 +117,19 @@ def test_added_tokens_and_their_kinds(folder: Path, tmp_path: Path) -> None:
             },
             {"eos": True},
         ),
+        (
+            {
+                "type": "TemplateProcessing",
+                "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}],
+                "pair": [
+                    {"SpecialToken": {"id": "<s>"}},
+                    {"Sequence": {"id": "A"}},
+                    {"SpecialToken": {"id": "<s>"}},
+                    {"Sequence": {"id": "B"}},
+                ],
+            },
+            {"bos": True, "sep": False},
+        ),
     ],
 )
 def test_what_is_put_around_a_text(

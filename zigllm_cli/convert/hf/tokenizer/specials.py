@@ -124,12 +124,19 @@ def _read_template(
         if last != texts.get("eos"):
             texts["eot"], texts["eos"] = texts.get("eos"), last
         adds["eos"] = True
-    pair = step.get("pair")
-    inner = [_special(item) for item in pair] if isinstance(pair, list) else []
-    if adds.get("eos") is None and any(
-        text is not None and text in (texts.get("sep"), texts.get("eos")) for text in inner
-    ):
-        adds["sep"] = True
+    between = _between(step.get("pair"))
+    if between:
+        ends = (texts.get("sep"), texts.get("eos"))
+        alone = last is None and between[0] in ends
+        adds["sep"] = alone or (len(between) == 2 and between[1] in ends)
+
+
+def _between(pair: Any) -> list[str]:
+    """The special tokens between the two texts of a pair, in order."""
+    items = pair if isinstance(pair, list) else []
+    texts = [place for place, item in enumerate(items) if _special(item) is None]
+    inner = items[texts[0] + 1 : texts[-1]] if len(texts) == 2 else []
+    return [text for item in inner if (text := _special(item)) is not None]
 
 
 def _special(item: Any) -> str | None:
