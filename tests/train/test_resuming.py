@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -64,6 +65,25 @@ def test_a_killed_run_ends_in_the_same_bytes(text: Path, tmp_path: Path, zigllm:
     assert "going on behind step" in done.stderr
     assert killed.read_bytes() == whole.read_bytes()
     assert not checkpoint.exists()
+
+
+def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(text: Path, tmp_path: Path, zigllm: Run) -> None:
+    output = tmp_path / "model.gguf"
+    command = [sys.executable, "-m", "zigllm_cli", "train", str(text), "-o", str(output)]
+    process = subprocess.Popen(
+        [*command, *OPTIONS, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line).get("step", 0) == 3:
+            process.send_signal(signal.SIGINT)
+            break
+    _, talk = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "--resume goes on" in talk
+    done = zigllm("train", text, "-o", output, *OPTIONS, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert "going on behind step" in done.stderr
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no zip", b"\x93NUMPY\x01\x00"])

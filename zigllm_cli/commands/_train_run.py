@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from zigllm_cli.train.initial import Initial
     from zigllm_cli.train.network import Network
     from zigllm_cli.train.shape import Shape
+    from zigllm_cli.train.trainer import Trainer
 
 PUZZLES = ("sort", "adder")
 
@@ -130,7 +135,8 @@ class _Run:
 
         request, network = self.request, self.network
         checkpoint = checkpoint_of(request.output)
-        trainer = Trainer(self.settings, self.task, network, checkpoint)
+        origin = self.initial.digest if self.initial else ""
+        trainer = Trainer(self.settings, self.task, network, checkpoint, origin)
         shape, size = network.shape, human_count(network.flat.size)
         talk(
             f"{self.recipe.name}: {shape.architecture} of {size} parameters,"
@@ -141,10 +147,12 @@ class _Run:
         if not is_compiled():
             talk("compiling kernels for this CPU, once ...")
         try:
-            with view_for(self.settings, trainer.history, json=request.json) as view:
+            with (
+                stopped_between_steps(trainer),
+                view_for(self.settings, trainer.history, json=request.json) as view,
+            ):
                 trainer.run(view.step)
         except KeyboardInterrupt:
-            trainer.save()
             talk(f"stopped behind step {trainer.history.steps}; --resume goes on")
             raise
         finally:
@@ -179,6 +187,24 @@ class _Run:
         end = task.vocabulary.end
         ids = (sample(self.network, task.random, end, s.temperature) for _ in range(s.samples))
         return [task.vocabulary.decode(each) for each in ids]
+
+
+@contextmanager
+def stopped_between_steps(trainer: Trainer) -> Iterator[None]:
+    """Let Ctrl-C wait for the end of a step, where a checkpoint can be written, but once."""
+
+    def stop(*_: Any) -> None:
+        trainer.stopping = True
+        signal.signal(signal.SIGINT, before)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def checkpoint_of(output: Path) -> Path:

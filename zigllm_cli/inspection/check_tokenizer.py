@@ -113,7 +113,7 @@ def _check_special(file: GGUFFile, model: str, texts: list[str]) -> Iterator[Fin
 def _check_merges(file: GGUFFile, model: str, texts: list[str]) -> Iterator[Finding]:
     key = f"{PREFIX}merges"
     merges = array(file, "merges", TEXT)
-    if merges is None or not len(merges):
+    if merges is None:
         yield problem(AREA, f"{key} is missing; {model} tokenizers need it", key)
         return
     known = set(texts)

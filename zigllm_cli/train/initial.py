@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,11 @@ class Initial:
     parameters: Parameters
     flat: Array
     vocabulary: FileVocabulary
+
+    @property
+    def digest(self) -> str:
+        """Of the parameters."""
+        return blake2b(self.flat.tobytes(), digest_size=16).hexdigest()
 
 
 def read_initial(path: Path) -> Initial:

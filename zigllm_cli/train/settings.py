@@ -104,7 +104,7 @@ class Settings:
         for name, (least, most) in BOUNDS.items():
             value = getattr(self, name)
             if not least <= value <= most:
-                raise UsageError(f"{name} is {value}; choose {least:g} to {most:g}")
+                raise UsageError(f"{name} is {value}; choose {least} to {most}")
 
     def changed(self, **values: Any) -> Settings:
         """These with other values, each of the field's own type.

@@ -68,23 +68,31 @@ class Trainer:
         history: of it.
         final: the loss on all held-out data, once it is done; NaN if there is none.
         final_tokens: how many tokens that is of.
+        stopping: set it to have the run end with its present step, with a checkpoint.
         solved: (right answers, held-out questions) of a puzzle.
     """
 
     def __init__(
-        self, s: Settings, task: Task, network: Network, checkpoint: Path | None = None
+        self,
+        s: Settings,
+        task: Task,
+        network: Network,
+        checkpoint: Path | None = None,
+        origin: str = "",
     ) -> None:
+        """`origin` names the model that the run goes on from."""
         self.settings, self.task, self.network = s, task, network
-        self.checkpoint = checkpoint
+        self.checkpoint, self.origin = checkpoint, origin
         self.history = History()
         self.final, self.final_tokens = nan, 0
+        self.stopping = False
         self.solved: tuple[int, int] | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
         """What its bytes depend on, besides the machine."""
         facts = {key: list(v) if isinstance(v, tuple) else v for key, v in self._facts().items()}
-        return {**facts, "data": self.task.digest}
+        return {**facts, "data": self.task.digest, "init": self.origin}
 
     def _facts(self) -> dict[str, Any]:
         facts = asdict(self.settings)
@@ -136,6 +144,9 @@ class Trainer:
     def _steps(self) -> Iterator[Report]:
         s = self.settings
         while self.history.steps < s.steps:
+            if self.stopping:
+                self.save()
+                raise KeyboardInterrupt
             report = self._step(self.history.steps)
             self.history.losses.append(report.loss)
             if report.step % s.evaluate_every == 0 or report.step == s.steps:
