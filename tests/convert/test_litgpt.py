@@ -234,7 +234,9 @@ def test_lora_is_merged(
 
     config, rank, alpha = CONFIGS[name], 4, 10
     w, forward = make_model(config)
-    base = save(tmp_path / "base", dict(w), config)
+    halves = {name: value.bfloat16() for name, value in w.items()}
+    base = save(tmp_path / "base", halves, config)
+    w.update({name: value.float() for name, value in halves.items()})
     heads = config["n_head"]
     groups, size = config.get("n_query_groups", heads), config["n_embd"] // heads
     generator = torch.Generator().manual_seed(2)
@@ -266,6 +268,7 @@ def test_lora_is_merged(
         else:
             continue
         lora |= {f"{module}.lora_A": a, f"{module}.lora_B": b}
+        changed = module
     folder = save(tmp_path / "lora", {"model": lora}, config, "lit_model.pth.lora")
     settings = {"lora_r": rank, "lora_alpha": alpha, "checkpoint_dir": "checkpoints/gone"}
     settings |= {f"lora_{part}": part in parts.split() for part in ("query", "key", "value")}
@@ -274,6 +277,16 @@ def test_lora_is_merged(
         read_source(folder)
     path = converted(folder, base=base)
     assert distance(engine_logits(path, IDS), forward(IDS)) < 2e-5
+    extra = {
+        f"transformer.h.9.mlp.proj.lora_{half}": lora[f"{changed}.lora_{half}"] for half in "AB"
+    }
+    save(folder, lora | extra, config, "lit_model.pth.lora")
+    with pytest.raises(InputError, match=r"changes transformer\.h\.9\.mlp\.proj"):
+        read_source(folder, Options(base=base))
+    save(folder, lora, config, "lit_model.pth.lora")
+    (folder / "hyperparameters.yaml").write_text(yaml.dump({"lora_r": 4, "lora_alpha": 10}))
+    with pytest.raises(InputError, match="neither queries, keys nor values"):
+        read_source(folder, Options(base=base))
 
 
 @pytest.mark.oracle

@@ -51,7 +51,7 @@ NEOX = {
 """Modules outside of blocks and inside; `#` stands for the number of an expert."""
 
 BLOCK = re.compile(r"transformer\.h\.(\d+)\.(.+)")
-FUSED = re.compile(r"attn\.(qkv|attn)")
+FUSED = re.compile(r"attn\.(qkv|attn)$")
 NUMBER = re.compile(r"(?<=experts\.)\d+")
 PARTS = ("query", "key", "value")
 
@@ -93,8 +93,10 @@ class Lora:
     ) -> Values:
         """Queries (0), keys (1) or values (2) with their change, if they have one."""
         a = self.halves.get(f"{module}.lora_A")
-        if a is None or not self.changed[number]:
+        if a is None:
             return values
+        if not self.changed[number]:
+            return values.computed(lambda array: array)  # of the same type as those beside it
         rank = a.shape[0] // sum(self.changed)
         before = [i for i in range(number) if self.changed[i]]
         start = sum(sizes[i] for i in before)
@@ -132,6 +134,8 @@ def read_weights(folder: Path, shape: Shape, base: Path | None) -> Weights:
     table = state.get("transformer.wte.weight")
     if table is None or len(table.shape) != 2:
         raise InputError(f"{source / MODEL} lacks the tensor transformer.wte.weight")
+    if lora:
+        _check_lora(lora, state, folder / LORA)
     values = [
         new for name, value in state.items() for new in _renamed(name, value, modules, shape, lora)
     ]
@@ -167,6 +171,26 @@ def _read_lora(folder: Path) -> tuple[Lora, Path | None]:
     said = settings.get("checkpoint_dir")
     base = Path(said) if isinstance(said, str) else None
     return Lora(halves, alpha / rank, (query, key, value)), base  # type: ignore[operator]
+
+
+def _check_lora(lora: Lora, state: dict[str, Values], path: Path) -> None:
+    """Whether everything that is changed is there."""
+    for name in lora.halves:
+        module = name.rpartition(".")[0]
+        if not any(f"{other}.weight" in state for other in _names_of(module)):
+            raise InputError(f"{path} changes {module}, which the base has not")
+        if FUSED.search(module) and not any(lora.changed):
+            raise InputError(
+                f"{path} changes {module}, but {SETTINGS} says that neither queries, keys nor"
+                " values are changed"
+            )
+
+
+def _names_of(module: str) -> list[str]:
+    """A module; both of its names if it is a fused one."""
+    if not FUSED.search(module):
+        return [module]
+    return [FUSED.sub(f"attn.{name}", module) for name in ("qkv", "attn")]
 
 
 def _base_folder(folder: Path, given: Path | None, said: Path | None) -> Path:
@@ -211,7 +235,7 @@ def _fused(
     sizes = (shape.queries * head, shape.groups * head, shape.groups * head)
     parts = values.split(*sizes) if module.endswith(".qkv") else _apart(values, shape, sizes)
     if lora and ending == "weight":
-        names = (re.sub(FUSED, f"attn.{name}", module) for name in ("qkv", "attn"))
+        names = _names_of(module)
         stem = next((name for name in names if f"{name}.lora_A" in lora.halves), module)
         parts = [lora.applied_to_part(part, stem, i, sizes) for i, part in enumerate(parts)]
     layer = module.split(".")[2]
