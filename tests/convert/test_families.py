@@ -15,6 +15,11 @@ import pytest
 from conversions import converted, differences, ulps, without
 from model_runs import MADE, TOLERANCE, all_at_once, distance, logits, runner
 
+from zigllm_cli.convert.hf.config import Config
+from zigllm_cli.convert.hf.families import FAMILIES as CLASSES
+from zigllm_cli.convert.hf.families import family_of
+from zigllm_cli.models import FAMILIES
+
 NO_TOKENIZER = {"tokenizer.ggml.model"}
 OWN_NAMES = {"general.name", "general.size_label"}
 BY_HAND = {"general.type", "general.file_type", "general.quantization_version", "order"}
@@ -112,3 +117,13 @@ def test_same_keys_and_tensors(make: ModuleType, tmp_path: Path, model: str) -> 
     for name in found:
         if name.endswith("ssm_a"):
             assert ulps(tmp_path / "mine.gguf", theirs, name) == 1
+
+
+def test_every_architecture_has_a_family() -> None:
+    """All that the engine runs, but for what exists as GGUF alone."""
+    found = set()
+    for name in CLASSES:
+        config = Config({"architectures": [name]}, Path("config.json"))
+        found.add(family_of(config).architecture)
+    assert set(FAMILIES) - found == {"microgpt"}
+    assert found <= set(FAMILIES)

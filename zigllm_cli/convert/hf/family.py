@@ -169,12 +169,13 @@ class Family:
             if PICTURES_AND_SOUND.match(name):
                 skipped += 1
                 continue
-            yield from self._tensor(name, values)
+            yield from self.tensor(name, values)
         self._check_experts()
         if skipped:
             self.notes.append(f"left out {skipped} tensors for pictures or sound")
 
-    def _tensor(self, name: str, values: Values) -> Iterator[SourceTensor]:
+    def tensor(self, name: str, values: Values) -> Iterator[SourceTensor]:
+        """What becomes of one tensor; a family that joins several keeps them until all are here."""
         match = LAYER.fullmatch(name)
         if not match:
             for new, changed in self.outside(name, values):

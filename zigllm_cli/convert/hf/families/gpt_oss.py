@@ -38,7 +38,7 @@ class GptOss(Family):
         self.put_window(keys, None)
         keys.u32(".expert_feed_forward_length", self.config.need("intermediate_size"))
 
-    def _tensor(self, name: str, values: Values) -> Iterator[SourceTensor]:
+    def tensor(self, name: str, values: Values) -> Iterator[SourceTensor]:
         """Blocks and their scales are two tensors, which may come in any order."""
         for ending, kept in (("_blocks", self._blocks), ("_scales", self._scales)):
             if name.endswith(ending):
@@ -46,9 +46,9 @@ class GptOss(Family):
                 kept[stem] = values
                 if stem in self._blocks and stem in self._scales:
                     whole = mxfp4(self._blocks.pop(stem), self._scales.pop(stem))
-                    yield from super()._tensor(stem, whole)
+                    yield from super().tensor(stem, whole)
                 return
-        yield from super()._tensor(name, values)
+        yield from super().tensor(name, values)
 
     def inside(self, name: str, values: Values) -> Iterator[tuple[str, Values]]:
         is_bias = name.endswith("_bias")

@@ -72,13 +72,13 @@ class NomicBert(Family):
         trained = self.config.whole("max_trained_positions") or 2048
         return trained if context is not None and context > trained else context
 
-    def _tensor(self, name: str, values: Values) -> Iterator[SourceTensor]:
+    def tensor(self, name: str, values: Values) -> Iterator[SourceTensor]:
         match = SPLIT.fullmatch(name)
         if not match:
-            yield from super()._tensor(name, values)
+            yield from super().tensor(name, values)
             return
         parts = self._parts.setdefault(match[1], {})
         parts[match[2]] = values
         if len(parts) == 3:
             whole = concatenated([parts[kind] for kind in "qkv"])
-            yield from super()._tensor(f"{match[1]}.self_attn.qkv.weight", whole)
+            yield from super().tensor(f"{match[1]}.self_attn.qkv.weight", whole)

@@ -39,10 +39,10 @@ class StableLM(Family):
         super().__init__(config)
         self._norms: dict[tuple[str, str], dict[int, Values]] = {}
 
-    def _tensor(self, name: str, values: Values) -> Iterator[SourceTensor]:
+    def tensor(self, name: str, values: Values) -> Iterator[SourceTensor]:
         match = HEAD_NORM.fullmatch(name)
         if not match:
-            yield from super()._tensor(name, values)
+            yield from super().tensor(name, values)
             return
         layer, kind, head = match[1], match[2], int(match[3])
         norms = self._norms.setdefault((layer, kind), {})
