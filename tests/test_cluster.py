@@ -75,6 +75,21 @@ def test_perplexity_with_a_killed_worker(
     assert spread == alone
 
 
+def test_prompts_as_on_one_machine(
+    zigllm: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    lines = [{"prompt": "hear me " * n, "id": n, "seed": n, "max_tokens": 5 + n} for n in range(9)]
+    prompts.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    asked = ["generate", "-m", RANDOM, "--prompts", prompts, "-t", "1", "--regex", "[a-z ,]*"]
+    alone = zigllm(*asked, "--parallel", "1")
+    spread = zigllm(*asked, "--ray", "local", "--workers", "2")
+    assert spread.returncode == alone.returncode == 0, spread.stderr
+    assert spread.stdout == alone.stdout
+    assert [json.loads(line)["id"] for line in spread.stdout.splitlines()] == list(range(9))
+    assert zigllm("generate", "-m", RANDOM, "hi", "--ray", "local").returncode == 2
+
+
 def refuse(threads: int) -> Callable[[int], int]:
     """A worker that cannot begin."""
     raise UsageError("no such thing")

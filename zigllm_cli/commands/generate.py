@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -26,6 +27,7 @@ from zigllm_cli.commands._engine import (
 from zigllm_cli.commands._generate_options import WatchOptions, WayOptions
 from zigllm_cli.commands._groups import flat
 from zigllm_cli.commands._options import FileOption, JsonOption, ModelOption
+from zigllm_cli.commands._output import talk
 from zigllm_cli.commands._sampling import SamplingOptions
 from zigllm_cli.errors import UsageError
 
@@ -139,6 +141,25 @@ def generate(
             rich_help_panel=MANY,
         ),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="ADDRESS|local",
+            help="Spread --prompts over a Ray cluster that can read the model's path.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=1,
+            help="Workers of the cluster; default: one per machine.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
     threads: ThreadsOption = None,
     ctx: CtxOption = None,
     kv_type: KvTypeOption = "f16",
@@ -170,6 +191,12 @@ def generate(
         raise UsageError("--prompts has the prompts; leave out the others")
     if prompts is None and parallel is not None:
         raise UsageError("--parallel is for many prompts; give them with --prompts FILE.jsonl")
+    if prompts is None and ray is not None:
+        raise UsageError("--ray spreads many prompts; give them with --prompts FILE.jsonl")
+    if ray is not None and parallel is not None:
+        raise UsageError("--parallel is for this machine, --ray for others; give one of them")
+    if ray is None and workers is not None:
+        raise UsageError("--workers are those of --ray; name a cluster, or 'local'")
     if keep is not None and not context_shift:
         raise UsageError("--keep is for a context that shifts; give --context-shift too")
 
@@ -189,6 +216,7 @@ def generate(
         lora=lora or (),
     )
     opened = open_model(request)
+    can_constrain = constraint.maker(opened.tokenizer)
     settings = Settings(
         sampling=sampling.settle(opened.file.metadata),
         max_tokens=None if max_tokens is not None and max_tokens < 0 else max_tokens,
@@ -198,11 +226,17 @@ def generate(
         echo=echo,
         stats=stats,
         json=json,
-        make_constraint=constraint.maker(opened.tokenizer),
         ways=ways,
         watching=watching,
         session=session,
     )
+    if lines is not None and ray is not None:
+        from zigllm_cli.cluster import Cluster
+        from zigllm_cli.commands._generate_spread import Order, spread_many
+
+        order = Order(request, settings, constraint)
+        return spread_many(order, lines, Cluster(ray, workers, threads, talk))
+    settings = replace(settings, make_constraint=can_constrain)
     if lines is not None:
         return many.run_many(opened, lines, settings, parallel or 8, started)
     if n_samples > 1:
