@@ -14,6 +14,7 @@ from model_runs import distance
 from zigllm_cli import load
 from zigllm_cli.convert.conversion import Options
 from zigllm_cli.convert.merge import merged
+from zigllm_cli.convert.safetensors import SafetensorsFile
 from zigllm_cli.convert.source import read_source
 from zigllm_cli.convert.types import chosen_type, decide_types
 from zigllm_cli.convert.verify import verify
@@ -141,18 +142,51 @@ def adapter(kit: Path, tmp_path: Path) -> Any:
         settings = {"peft_type": "LORA", "lora_alpha": 4, "r": 2} | config
         settings["base_model_name_or_path"] = str(kit / "models" / "llama-gqa-spm" / "hf")
         (folder / "adapter_config.json").write_text(json.dumps(settings))
-        table, data = {}, b""
-        for name, array in tensors.items():
-            raw = array.astype("<f4").tobytes()
-            place = [len(data), len(data) + len(raw)]
-            table[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": place}
-            data += raw
-        header = json.dumps(table).encode()
-        start = len(header).to_bytes(8, "little") + header
-        (folder / "adapter_model.safetensors").write_bytes(start + data)
+        save_tensors(folder / "adapter_model.safetensors", tensors)
         return folder
 
     return write
+
+
+def save_tensors(path: Path, tensors: dict[str, Any]) -> None:
+    """A safetensors file by hand."""
+    table, data = {}, b""
+    for name, array in tensors.items():
+        raw = array.astype("<f4").tobytes()
+        place = [len(data), len(data) + len(raw)]
+        table[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": place}
+        data += raw
+    header = json.dumps(table).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + data)
+
+
+def test_experts(adapter: Any, kit: Path, tmp_path: Path, converted: Any) -> None:
+    """Beside a folder whose matrices have the changes in them."""
+    rng, base = np.random.default_rng(4), kit / "models" / "mixtral" / "hf"
+    weights, changed = {}, {}
+    for values in SafetensorsFile(base / "model.safetensors"):
+        weights[values.name] = values.floats()
+        if ".1.block_sparse_moe.experts." in values.name and ".w2." not in values.name:
+            rows, columns = values.shape
+            a, b = rng.normal(0, 0.3, (2, columns)), rng.normal(0, 0.3, (rows, 2))
+            start = f"base_model.model.{values.name.removesuffix('.weight')}"
+            changed |= {f"{start}.lora_A.weight": a, f"{start}.lora_B.weight": b}
+            weights[values.name] = weights[values.name] + 2 * b @ a
+    folder = tmp_path / "changed"
+    folder.mkdir()
+    for path in base.glob("*token*"):
+        shutil.copy(path, folder)
+    shutil.copy(base / "config.json", folder)
+    save_tensors(folder / "model.safetensors", weights)
+    wanted = load(converted(folder), ctx=64).logits(IDS)
+    plain = base.parent / "model-f32.gguf"
+    path = converted(adapter(changed), base=base)
+    assert len(open_gguf(path).tensors) == 4
+    assert distance(load(plain, ctx=64).logits(IDS), wanted) > 0.01
+    assert distance(load(plain, ctx=64, lora=path).logits(IDS), wanted) < 1e-5
+    some = dict(list(changed.items())[2:])
+    with pytest.raises(InputError, match="3 of 4 experts"):
+        read_source(adapter(some), Options(base=base))
 
 
 @pytest.mark.parametrize(
@@ -190,7 +224,7 @@ def test_merged_into_gguf(
         assert distance(load(tmp_path / "exact.gguf", ctx=64).logits(IDS), beside) < 1e-5
 
 
-def test_what_is_wrong_is_a_sentence(adapter: Any) -> None:
+def test_what_is_wrong_is_a_sentence(adapter: Any, kit: Path) -> None:
     start = "base_model.model.model.layers.0.self_attn.q_proj"
     pair = {f"{start}.lora_A.weight": np.ones((2, 64)), f"{start}.lora_B.weight": np.ones((64, 2))}
     assert list(read_source(adapter(pair)).tensors) == [
@@ -218,3 +252,6 @@ def test_what_is_wrong_is_a_sentence(adapter: Any) -> None:
     for parts, message in tensors:
         with pytest.raises(ZigllmError, match=message):
             read_source(adapter(parts))
+    head = {f"base_model.model.lm_head.lora_{half}.weight": np.ones((2, 2)) for half in "AB"}
+    with pytest.raises(UnsupportedError, match="GGUF files do not hold"):
+        read_source(adapter(head), Options(base=kit / "models" / "gemma" / "hf"))

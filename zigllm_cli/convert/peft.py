@@ -20,10 +20,10 @@ from typing import Any
 from zigllm_cli.convert.conversion import Conversion, Keys, Options, SourceTensor
 from zigllm_cli.convert.hf.config import Config, read_object
 from zigllm_cli.convert.hf.families import family_of
-from zigllm_cli.convert.hf.family import EXPERT, Family, bare
+from zigllm_cli.convert.hf.family import EXPERT, LAYER, Family, bare
 from zigllm_cli.convert.safetensors import SafetensorsFile
 from zigllm_cli.convert.torch import read_torch, tensors_of, values_of
-from zigllm_cli.convert.values import Values
+from zigllm_cli.convert.values import Values, stacked
 from zigllm_cli.errors import InputError, UnsupportedError, UsageError
 from zigllm_cli.gguf import GGUFFile, ValueType, open_gguf
 
@@ -124,7 +124,7 @@ def read(path: Path, options: Options) -> Conversion:
         "a PEFT adapter",
         family.architecture,
         keys,
-        list(_tensors(scaled, family, base)),
+        list(_tensors(scaled, family)),
         name=options.name or path.resolve().name,
         general={"general.type": (ValueType.STRING, "adapter")},
         paths=[weights],
@@ -259,44 +259,39 @@ def _config_of(file: GGUFFile) -> dict[str, Any]:
 # ------------------------------------------------------------------ tensors
 
 
-def _tensors(pairs: list[Pair], family: Family, base: Path) -> Iterator[SourceTensor]:
+def _tensors(pairs: list[Pair], family: Family) -> Iterator[SourceTensor]:
     """The halves under their GGUF names.
 
     Raises:
-        UnsupportedError: a matrix whose columns go elsewhere.
+        InputError: an expert is missing.
+        UnsupportedError: a matrix that GGUF has not, or has with other columns.
     """
-    extra = {tensor.name for tensor in family.extra()}
-
-    def sent(values: Iterable[Values]) -> list[SourceTensor]:
-        """What the family makes of tensors; a family of its own, because it collects experts."""
-        tensors = type(family)(family.config).tensors(values)
-        return [tensor for tensor in tensors if tensor.name not in extra]
-
     experts = [pair for pair in pairs if EXPERT.search(bare(pair.module))]
     for pair in pairs:
-        if pair not in experts:
-            yield from _changes(pair, sent)
-    for half in "AB":
-        for tensor in sent(_as_matrix(pair, pair.halves[half]) for pair in experts):
-            yield replace(tensor, name=f"{tensor.name}.lora_{half.lower()}")
+        if pair.table:
+            yield from _table_change(pair, family)
+        elif pair not in experts:
+            yield from _changes(pair, family)
+    yield from _expert_changes(experts, family)
 
 
-def _as_matrix(pair: Pair, values: Values) -> Values:
-    return replace(values, name=f"{pair.module}.weight")
+def _sent(family: Family, pair: Pair, values: Values) -> list[SourceTensor]:
+    """What the family makes of a matrix under the name of a pair's module."""
+    extra = {tensor.name for tensor in family.extra()}
+    tensors = family.tensors([replace(values, name=f"{pair.module}.weight")])
+    found = [tensor for tensor in tensors if tensor.name not in extra]
+    if not found:
+        raise UnsupportedError(f"the adapter changes {pair.module}, which GGUF files do not hold")
+    return found
 
 
-def _changes(pair: Pair, sent: Any) -> Iterator[SourceTensor]:
+def _changes(pair: Pair, family: Family) -> Iterator[SourceTensor]:
     """A pair, or one for each part of a matrix that GGUF has in parts."""
-    rows, columns = pair.b.shape[0], pair.a.shape[1]
-    if pair.table:
-        (whole,) = sent([_as_matrix(pair, replace(pair.a, shape=(columns, rows)))])
-        yield pair.a.transposed().becomes(f"{whole.name}.lora_a")
-        yield pair.b.becomes(f"{whole.name}.lora_b")
-        return
+    rows = pair.b.shape[0]
     wide = rows + 1  # so that a matrix and its transpose differ in shape
-    exchanged = any(t.shape[0] != wide for t in sent([_probe(pair, rows, wide)]))
-    b = pair.b.transposed() if exchanged else pair.b
-    for tensor in sent([_as_matrix(pair, b)]):
+    probe = replace(pair.a, shape=(rows, wide))  # nobody reads it
+    exchanged = any(tensor.shape[0] != wide for tensor in _sent(family, pair, probe))
+    for tensor in _sent(family, pair, pair.b.transposed() if exchanged else pair.b):
         if tensor.shape[0] != pair.rank or len(tensor.shape) != 2:
             raise UnsupportedError(
                 f"the adapter changes {pair.module}, whose columns GGUF has elsewhere: merge it"
@@ -306,6 +301,28 @@ def _changes(pair: Pair, sent: Any) -> Iterator[SourceTensor]:
         yield replace(tensor, name=f"{tensor.name}.lora_b")
 
 
-def _probe(pair: Pair, *shape: int) -> Values:
-    """A matrix of this shape under the module's name, which nobody reads."""
-    return _as_matrix(pair, replace(pair.a, shape=shape))
+def _table_change(pair: Pair, family: Family) -> Iterator[SourceTensor]:
+    """Of an embedding table, whose A has a column for each token."""
+    whole, *_ = _sent(family, pair, replace(pair.a, shape=(pair.a.shape[1], pair.b.shape[0])))
+    yield pair.a.transposed().becomes(f"{whole.name}.lora_a")
+    yield pair.b.becomes(f"{whole.name}.lora_b")
+
+
+def _expert_changes(pairs: list[Pair], family: Family) -> Iterator[SourceTensor]:
+    """Changes of experts, which GGUF has one above the other."""
+    found: dict[str, dict[int, Pair]] = {}
+    for pair in pairs:
+        match = LAYER.fullmatch(bare(pair.module))
+        inner = match[2] if match else pair.module
+        number = EXPERT.search(inner)
+        new = family.block.get(EXPERT.sub("experts.#.", inner))
+        if not match or not number or new is None:
+            raise UnsupportedError(f"the adapter changes {pair.module}, which is not converted")
+        found.setdefault(f"blk.{match[1]}.{new}.weight", {})[int(number[1])] = pair
+    for name, experts in found.items():
+        count = family.config.experts
+        if set(experts) != set(range(count)):
+            raise InputError(f"the adapter changes {len(experts)} of {count} experts of {name}")
+        for half in "AB":
+            parts = [experts[number].halves[half] for number in range(count)]
+            yield stacked(parts).becomes(f"{name}.lora_{half.lower()}")
