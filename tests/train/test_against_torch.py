@@ -11,7 +11,8 @@ import pytest
 from zigllm_cli.train.models import model
 from zigllm_cli.train.parameters import Parameters
 from zigllm_cli.train.shape import Shape
-from zigllm_cli.train.tape import Rotation, Tape, Value
+from zigllm_cli.train.tape import Tape
+from zigllm_cli.train.values import Rotation, Value
 
 pytestmark = pytest.mark.oracle
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from zigllm_cli.train.tape import Rotation, Tape, Value
+from zigllm_cli.train.tape import Tape
+from zigllm_cli.train.values import Rotation, Value
 
 STEP = 1e-5
 ROWS = 12

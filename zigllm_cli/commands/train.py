@@ -25,7 +25,7 @@ def train(
     output: OutputOption = None,
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", "-r", metavar="NAME", help="Hyper-parameters: a name or a .toml."),
+        typer.Option("--recipe", "-r", metavar="NAME", help="A name or a .toml; default: llama."),
     ] = None,
     list_recipes: Annotated[
         bool, typer.Option("--list", help="Show the recipes, or all settings of --recipe.")
@@ -54,7 +54,10 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Any setting of the recipe. Repeatable."),
     ] = None,
     vocab: Annotated[
-        str | None, _number("--vocab", "Vocabulary: characters or bpe.", MODEL)
+        str | None,
+        typer.Option(
+            "--vocab", metavar="KIND", help="Vocabulary: characters or bpe.", rich_help_panel=MODEL
+        ),
     ] = None,
     vocab_size: Annotated[
         int | None, _number("--vocab-size", "Tokens of a bpe vocabulary.", MODEL)

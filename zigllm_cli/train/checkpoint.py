@@ -17,7 +17,7 @@ import numpy as np
 from zigllm_cli.atomic import atomic_file
 from zigllm_cli.errors import InputError, UsageError
 from zigllm_cli.train.network import Network
-from zigllm_cli.train.tape import Array
+from zigllm_cli.train.values import Array
 
 FORMAT = 1
 ARRAYS = ("flat", "first", "second", "losses", "validations")

@@ -13,7 +13,7 @@ from zigllm_cli.gguf.types import TYPES_BY_NAME, ValueType
 from zigllm_cli.gguf.writer import TensorPlan, write_gguf
 from zigllm_cli.train.models import model
 from zigllm_cli.train.shape import Shape
-from zigllm_cli.train.tape import Array
+from zigllm_cli.train.values import Array
 
 KINDS = {
     str: ValueType.STRING,

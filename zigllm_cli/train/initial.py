@@ -20,7 +20,7 @@ from zigllm_cli.train.export import file_tensors
 from zigllm_cli.train.models import MODELS, model
 from zigllm_cli.train.parameters import Parameters
 from zigllm_cli.train.shape import Shape
-from zigllm_cli.train.tape import Array
+from zigllm_cli.train.values import Array
 
 
 @dataclass(frozen=True)

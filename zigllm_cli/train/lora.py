@@ -24,7 +24,7 @@ from zigllm_cli.train.network import Network
 from zigllm_cli.train.parameters import Parameters
 from zigllm_cli.train.settings import Settings
 from zigllm_cli.train.shape import Shape, Tensor
-from zigllm_cli.train.tape import Array, Change, Value
+from zigllm_cli.train.values import Array, Change, Value
 
 
 def parse_lora(text: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ from zigllm_cli.train.network import Network
 from zigllm_cli.train.parameters import Parameters
 from zigllm_cli.train.settings import Settings
 from zigllm_cli.train.shape import Shape
-from zigllm_cli.train.tape import Array
+from zigllm_cli.train.values import Array
 
 
 class MicroNetwork(Network):

@@ -20,7 +20,8 @@ from zigllm_cli.train.models import model
 from zigllm_cli.train.parameters import Parameters
 from zigllm_cli.train.settings import Settings
 from zigllm_cli.train.shape import Shape
-from zigllm_cli.train.tape import Array, Tape, Value
+from zigllm_cli.train.tape import Tape
+from zigllm_cli.train.values import Array, Value
 
 MOST_SHARDS = 16
 SHARD_TOKENS = 128

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from zigllm_cli.train.shape import Tensor
-from zigllm_cli.train.tape import Array, Value
+from zigllm_cli.train.values import Array, Value
 
 
 class Parameters:

@@ -14,74 +14,15 @@ fresh memory would cost a page fault per 4 kB. A tape belongs to one thread.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
-from math import prod, sqrt
+from math import prod
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from zigllm_cli.train.kernels import attention, cross_entropy, elementwise, embedding, norms
-
-Array = NDArray[Any]
-
-
-@dataclass(slots=True, eq=False)
-class Value:
-    """An array and, on the way back, its gradient.
-
-    Attributes:
-        grad: of the same shape; None until it is needed.
-        has_grad: whether something was put there in this pass.
-        frozen: a parameter that is not learned: gradients of matrices are not computed.
-        changes: low-rank matrices that are added to this one.
-    """
-
-    data: Array
-    grad: Array | None = None
-    has_grad: bool = False
-    frozen: bool = False
-    changes: tuple[Change, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Change:
-    """scale * B A, added to some rows of a matrix. Hu et al. 2021 (LoRA).
-
-    Attributes:
-        rows: of the matrix.
-        a, b: [rank, columns] and [rows, rank].
-    """
-
-    rows: slice
-    a: Value
-    b: Value
-    scale: float
-
-
-@dataclass(frozen=True)
-class Rotation:
-    """cos and sin of position times frequency, [T, D/2]; no rows where heads are not turned."""
-
-    cos: Array
-    sin: Array
-
-    @classmethod
-    def none(cls, dtype: Any) -> Rotation:
-        """For models that know positions in another way."""
-        nothing = np.empty((0, 1), dtype)
-        return cls(nothing, nothing)
-
-    @classmethod
-    def rope(cls, length: int, dim: int, base: float, dtype: Any) -> Rotation:
-        """RoPE with frequencies base^(-2 i / dim). Su et al. 2021."""
-        frequencies = float(base) ** (-2.0 * np.arange(dim // 2) / dim)
-        angles = np.arange(length)[:, None] * frequencies
-        return cls(np.cos(angles).astype(dtype), np.sin(angles).astype(dtype))
-
-    def __getitem__(self, length: int) -> tuple[Array, Array]:
-        return self.cos[:length], self.sin[:length]
+from zigllm_cli.train.attending import attend
+from zigllm_cli.train.kernels import cross_entropy, elementwise, embedding, norms
+from zigllm_cli.train.values import Array, Change, Rotation, Value
 
 
 class Tape:
@@ -130,21 +71,21 @@ class Tape:
         """A new result."""
         return Value(self.buffer(*shape))
 
-    def _gradient(self, value: Value) -> tuple[Array, bool]:
+    def gradient(self, value: Value) -> tuple[Array, bool]:
         """Where a gradient goes, and whether to add it to what is there."""
         accumulate, value.has_grad = value.has_grad, True
         if value.grad is None:
             value.grad = self.buffer(*value.data.shape)
         return value.grad, accumulate
 
-    def _summed(self, value: Value) -> Array:
+    def summed(self, value: Value) -> Array:
         """Where a gradient is to be added: zeros, if nothing is there yet."""
-        grad, accumulate = self._gradient(value)
+        grad, accumulate = self.gradient(value)
         if not accumulate:
             grad.fill(0)
         return grad
 
-    def _on_return(self, step: Callable[[], None]) -> None:
+    def on_return(self, step: Callable[[], None]) -> None:
         if self.training:
             self._back.append(step)
 
@@ -155,16 +96,14 @@ class Tape:
         y = self.value(tokens.size, table.data.shape[1])
         embedding.embed(tokens, table.data, y.data)
         if not table.frozen:
-            self._on_return(lambda: embedding.embed_backward(tokens, y.grad, self._summed(table)))
+            self.on_return(lambda: embedding.embed_backward(tokens, y.grad, self.summed(table)))
         return y
 
     def add_positions(self, x: Value, table: Value, length: int) -> Value:
         """x + the table's row of each position, in place; sequences have `length` tokens."""
         embedding.add_positions(table.data, length, x.data)
         if not table.frozen:
-            self._on_return(
-                lambda: embedding.positions_backward(x.grad, length, self._summed(table))
-            )
+            self.on_return(lambda: embedding.positions_backward(x.grad, length, self.summed(table)))
         return x
 
     # -------------------------------------------------------------- products and norms
@@ -179,12 +118,12 @@ class Tape:
         def back() -> None:
             assert y.grad is not None
             if bias is not None and not bias.frozen:
-                elementwise.bias_backward(y.grad, *self._gradient(bias))
+                elementwise.bias_backward(y.grad, *self.gradient(bias))
             if not weight.frozen:
                 self._product(y.grad.T, x.data, weight)
             self._product(y.grad, weight.data, x)
 
-        self._on_return(back)
+        self.on_return(back)
         for change in weight.changes:
             self._change(x, y, change)
         return y
@@ -206,11 +145,11 @@ class Tape:
             self._product(dh.T, x.data, a)
             self._product(dh, a.data, x)
 
-        self._on_return(back)
+        self.on_return(back)
 
     def _product(self, a: Array, b: Array, value: Value) -> None:
         """The gradient of a value is a b."""
-        grad, accumulate = self._gradient(value)
+        grad, accumulate = self.gradient(value)
         if accumulate:
             elementwise.add(np.dot(a, b, out=self.buffer(*grad.shape)).ravel(), grad.ravel())
         else:
@@ -222,11 +161,11 @@ class Tape:
         norms.rms_norm(x.data, gain.data, epsilon, y.data, inverse)
 
         def back() -> None:
-            dx, accumulate = self._gradient(x)
-            dgain = self._summed(gain)
+            dx, accumulate = self.gradient(x)
+            dgain = self.summed(gain)
             norms.rms_norm_backward(x.data, gain.data, inverse, y.grad, dx, accumulate, dgain)
 
-        self._on_return(back)
+        self.on_return(back)
         return y
 
     def layer_norm(self, x: Value, gain: Value, bias: Value | None, epsilon: float) -> Value:
@@ -237,14 +176,14 @@ class Tape:
         norms.layer_norm(x.data, gain.data, shift, epsilon, y.data, mean, inverse)
 
         def back() -> None:
-            dx, accumulate = self._gradient(x)
-            dgain = self._summed(gain)
-            dbias = self._summed(bias) if bias is not None else self.buffer(width)
+            dx, accumulate = self.gradient(x)
+            dgain = self.summed(gain)
+            dbias = self.summed(bias) if bias is not None else self.buffer(width)
             norms.layer_norm_backward(
                 x.data, gain.data, mean, inverse, y.grad, dx, accumulate, dgain, dbias
             )
 
-        self._on_return(back)
+        self.on_return(back)
         return y
 
     def side_by_side(self, parts: list[Value]) -> Value:
@@ -258,11 +197,11 @@ class Tape:
         def back() -> None:
             assert y.grad is not None
             for part, place in zip(parts, places, strict=True):
-                grad, accumulate = self._gradient(part)
+                grad, accumulate = self.gradient(part)
                 assert not accumulate
                 grad[...] = y.grad[:, place]
 
-        self._on_return(back)
+        self.on_return(back)
         return y
 
     # -------------------------------------------------------------- single values
@@ -282,27 +221,27 @@ class Tape:
             x.grad = y.grad = total.grad
             x.has_grad = y.has_grad = True
 
-        self._on_return(back)
+        self.on_return(back)
         return total
 
     def dropout(self, x: Value) -> Value:
         """x with some values dropped; x itself where the rate is 0."""
         if not self.dropout_rate:
             return x
-        y, key = self.value(*x.data.shape), self._next_key()
+        y, key = self.value(*x.data.shape), self.next_key()
         rate = self.dropout_rate
         elementwise.dropout(x.data.ravel(), y.data.ravel(), key, rate)
 
         def back() -> None:
             assert y.grad is not None
-            dx, accumulate = self._gradient(x)
+            dx, accumulate = self.gradient(x)
             assert not accumulate
             elementwise.dropout(y.grad.ravel(), dx.ravel(), key, rate)
 
-        self._on_return(back)
+        self.on_return(back)
         return y
 
-    def _next_key(self) -> int:
+    def next_key(self) -> int:
         self._key = (self._key * 0x9E3779B1 + 0x7F4A7C15) & 0xFFFFFFFF
         return self._key
 
@@ -320,11 +259,11 @@ class Tape:
 
         def back() -> None:
             assert y.grad is not None
-            dx, accumulate = self._gradient(x)
+            dx, accumulate = self.gradient(x)
             assert not accumulate
             backward(x.data.ravel(), y.grad.ravel(), dx.ravel())
 
-        self._on_return(back)
+        self.on_return(back)
         return y
 
     def swiglu(self, x: Value) -> Value:
@@ -333,11 +272,11 @@ class Tape:
         elementwise.swiglu(x.data, y.data)
 
         def back() -> None:
-            dx, accumulate = self._gradient(x)
+            dx, accumulate = self.gradient(x)
             assert not accumulate
             elementwise.swiglu_backward(x.data, y.grad, dx)
 
-        self._on_return(back)
+        self.on_return(back)
         return y
 
     # -------------------------------------------------------------- attention
@@ -351,48 +290,7 @@ class Tape:
             x: [N, (heads + 2 kv_heads) D]: queries, keys and values side by side.
             rotation: of queries and keys.
         """
-        rows, columns = x.data.shape
-        batch, dim = rows // length, columns // (heads + 2 * kv_heads)
-        starts = 0, heads * dim, (heads + kv_heads) * dim
-        group = heads // kv_heads
-        turn, still = rotation[length], Rotation.none(self.dtype)[0]
-        shapes = [(batch, kv_heads, n, length, dim) for n in (group, 1, 1)]
-        q, k, v = parts = [self.buffer(*shape) for shape in shapes]
-        for part, start, angles in zip(parts, starts, (turn, turn, still), strict=True):
-            attention.split_heads(x.data, start, part, *angles)
-        flat = batch, kv_heads, group * length, dim
-        q, k, v = q.reshape(flat), k[:, :, 0], v[:, :, 0]
-        scale = 1 / sqrt(dim)
-        p = np.matmul(q, k.swapaxes(2, 3), out=self.buffer(*flat[:3], length))
-        attention.causal_softmax(p.reshape(-1, length), scale)
-        rate, key, kept = self.dropout_rate, 0, p
-        if rate:
-            key, kept = self._next_key(), self.buffer(*p.shape)
-            elementwise.dropout(p.ravel(), kept.ravel(), key, rate)
-        out = np.matmul(kept, v, out=self.buffer(*flat))
-        y = self.value(rows, heads * dim)
-        attention.merge_heads(out.reshape(shapes[0]), y.data, 0, *still)
-
-        def back() -> None:
-            dx, accumulate = self._gradient(x)
-            assert not accumulate
-            dout = self.buffer(*shapes[0])
-            attention.split_heads(y.grad, 0, dout, *still)
-            dout = dout.reshape(flat)
-            dv = np.matmul(kept.swapaxes(2, 3), dout, out=self.buffer(*v.shape))
-            dp = np.matmul(dout, v.swapaxes(2, 3), out=self.buffer(*p.shape))
-            if rate:
-                elementwise.dropout(dp.ravel(), dp.ravel(), key, rate)
-            attention.causal_softmax_backward(p.reshape(-1, length), dp.reshape(-1, length), scale)
-            dq = np.matmul(dp, k, out=self.buffer(*q.shape))
-            dk = np.matmul(dp.swapaxes(2, 3), q, out=self.buffer(*k.shape))
-            for grad, shape, start, angles in zip(
-                (dq, dk, dv), shapes, starts, (turn, turn, still), strict=True
-            ):
-                attention.merge_heads(grad.reshape(shape), dx, start, *angles)
-
-        self._on_return(back)
-        return y
+        return attend(self, x, heads, kv_heads, length, rotation)
 
     # -------------------------------------------------------------- the loss
 

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from zigllm_cli.train.shape import Shape, Tensor
-from zigllm_cli.train.tape import Array, Rotation, Tape, Value
+from zigllm_cli.train.tape import Tape
+from zigllm_cli.train.values import Array, Rotation, Value
 
 
 def tensors(s: Shape) -> list[Tensor]:

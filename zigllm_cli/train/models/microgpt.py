@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from zigllm_cli.train.shape import Shape, Tensor
-from zigllm_cli.train.tape import Array, Rotation, Tape, Value
+from zigllm_cli.train.tape import Tape
+from zigllm_cli.train.values import Array, Rotation, Value
 
 
 def tensors(s: Shape) -> list[Tensor]:

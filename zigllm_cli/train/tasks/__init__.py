@@ -19,7 +19,7 @@ import numpy as np
 from zigllm_cli.gguf.entry import Entry
 from zigllm_cli.tokenizers import Tokenizer
 from zigllm_cli.train.settings import Settings
-from zigllm_cli.train.tape import Array
+from zigllm_cli.train.values import Array
 
 Batch = tuple[Array, Array]
 """Tokens and targets [B, T], int32; a target below 0 does not count."""

@@ -16,8 +16,8 @@ import numpy as np
 
 from zigllm_cli.train.kernels.cross_entropy import IGNORED
 from zigllm_cli.train.settings import Settings
-from zigllm_cli.train.tape import Array
 from zigllm_cli.train.tasks import Batch, generator
+from zigllm_cli.train.values import Array
 from zigllm_cli.train.vocabulary import train_characters
 
 CASES = 5000

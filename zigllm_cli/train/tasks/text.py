@@ -15,8 +15,8 @@ from zigllm_cli.errors import InputError
 from zigllm_cli.evaluate.windows import Windowing
 from zigllm_cli.train.kernels.cross_entropy import IGNORED
 from zigllm_cli.train.settings import Settings
-from zigllm_cli.train.tape import Array
 from zigllm_cli.train.tasks import AnyVocabulary, Batch, generator
+from zigllm_cli.train.values import Array
 from zigllm_cli.train.vocabulary import END, Vocabulary, train_bpe, train_characters
 
 
