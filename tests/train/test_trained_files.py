@@ -16,6 +16,9 @@ Trained = Callable[[str], tuple[Path, CompletedProcess[str]]]
 Run = Callable[..., CompletedProcess[str]]
 
 NAMES = ("llama", "llama-untied", "gpt2", "gpt2-bias")
+RATES = {"llama": 1e-3, "llama-untied": 1e-3, "gpt2": 2e-3, "gpt2-bias": 5e-4}
+"""Learning rates of the recipes."""
+
 TOLERANCES = [("llama", 1e-4), ("llama-untied", 1e-4), ("gpt2", 2e-3), ("gpt2-bias", 2e-3)]
 """llama.cpp takes its GELU from a half-precision table."""
 
@@ -31,7 +34,7 @@ def test_training_learns(trained: Trained, name: str) -> None:
     assert [step["step"] for step in steps] == [*range(1, 41)]
     assert last["validation_loss"] < steps[0]["loss"] - 0.3
     assert steps[19]["validation_loss"] > steps[39]["validation_loss"]
-    assert steps[5]["learning_rate"] == 1e-3 or name == "gpt2-bias"
+    assert max(step["learning_rate"] for step in steps) == RATES[name]
 
 
 @pytest.mark.parametrize("name", NAMES)
