@@ -131,8 +131,8 @@ def convert(
 ) -> None:
     """Turn a model of another program into a GGUF file.
 
-    What the source is, is found by looking into it. Nothing in it is run. The new file appears when
-    it is complete.
+    What the source is, is found by looking into it. Nothing in it is run.
+    The new file appears when it is complete.
 
     [bold]Sources[/bold]
 

@@ -108,8 +108,8 @@ def train(
 ) -> None:
     """Train a small model on a text and write it as a GGUF file.
 
-    A recipe is a list of hyper-parameters; options and --set change them. A checkpoint beside the
-    output lets a run that was stopped go on (--resume) to the same bytes.
+    A recipe is a list of hyper-parameters; options and --set change them.
+    With --resume a run that was stopped goes on from its checkpoint, to the same bytes.
 
     [bold]Examples[/bold]
 
