@@ -24,7 +24,7 @@ from zigllm_cli.train.tape import Tape
 from zigllm_cli.train.values import Array, Value
 
 MOST_SHARDS = 16
-SHARD_TOKENS = 128
+SHARD_TOKENS = 256
 """A shard has at least so many tokens: products of fewer wait more for Python than they compute."""
 
 PIECE = 1 << 16
