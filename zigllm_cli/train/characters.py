@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from zigllm_cli.gguf.entry import Entry, TypedList
-from zigllm_cli.gguf.types import ValueType
+from zigllm_cli.gguf.entry import Entry
 from zigllm_cli.tokenizers import Tokenizer, TokenType, from_metadata
 from zigllm_cli.tokenizers.vocabulary import SPACE
+from zigllm_cli.train.entries import entry_of
 
 BOUNDARY = "<BOS>"
 
@@ -78,15 +78,4 @@ class Characters:
 
     def entries(self) -> list[Entry]:
         """`metadata`, ready to be written."""
-        lists = {
-            "tokenizer.ggml.tokens": ValueType.STRING,
-            "tokenizer.ggml.scores": ValueType.FLOAT32,
-            "tokenizer.ggml.token_type": ValueType.INT32,
-        }
-        kinds = {str: ValueType.STRING, bool: ValueType.BOOL, int: ValueType.UINT32}
-        return [
-            Entry.make(key, ValueType.ARRAY, TypedList(lists[key], value))
-            if key in lists
-            else Entry.make(key, kinds[type(value)], value)
-            for key, value in self.metadata().items()
-        ]
+        return [entry_of(key, value) for key, value in self.metadata().items()]

@@ -9,18 +9,12 @@ from typing import Any
 import numpy as np
 
 from zigllm_cli.gguf.entry import Entry
-from zigllm_cli.gguf.types import TYPES_BY_NAME, ValueType
+from zigllm_cli.gguf.types import TYPES_BY_NAME
 from zigllm_cli.gguf.writer import TensorPlan, write_gguf
+from zigllm_cli.train.entries import entry_of
 from zigllm_cli.train.models import model
 from zigllm_cli.train.shape import Shape
 from zigllm_cli.train.values import Array
-
-KINDS = {
-    str: ValueType.STRING,
-    bool: ValueType.BOOL,
-    int: ValueType.UINT32,
-    float: ValueType.FLOAT32,
-}
 
 
 def write_model(
@@ -45,7 +39,7 @@ def write_model(
             for key, value in model(shape.architecture).metadata(shape).items()
         },
     }
-    entries = [Entry.make(key, KINDS[type(value)], value) for key, value in keys.items()]
+    entries = [entry_of(key, value) for key, value in keys.items()]
     write_gguf(path, [*entries, *vocabulary], list(tensor_plans(shape, arrays)))
 
 

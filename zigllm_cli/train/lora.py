@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from zigllm_cli.errors import UsageError
-from zigllm_cli.gguf.entry import Entry
-from zigllm_cli.gguf.types import ValueType
 from zigllm_cli.gguf.writer import write_gguf
+from zigllm_cli.train.entries import entry_of
 from zigllm_cli.train.export import plan_of
 from zigllm_cli.train.initial import Initial
 from zigllm_cli.train.models import model
@@ -95,14 +94,14 @@ class LoraNetwork(Network):
 
 def write_adapter(path: Path, network: LoraNetwork, s: Settings, name: str) -> None:
     """The adapter as llama.cpp has them; it appears when it is whole."""
-    texts = {
+    keys = {
         "general.architecture": network.shape.architecture,
         "general.type": "adapter",
         "general.name": name,
         "adapter.type": "lora",
+        "adapter.lora.alpha": s.lora_alpha,
     }
-    entries = [Entry.make(key, ValueType.STRING, value) for key, value in texts.items()]
-    entries.append(Entry.make("adapter.lora.alpha", ValueType.FLOAT32, s.lora_alpha))
+    entries = [entry_of(key, value) for key, value in keys.items()]
     arrays = network.parameters.views(network.flat)
     plans = [plan_of(name, np.asarray(arrays[name])) for name in network.parameters.tensors]
     write_gguf(path, entries, plans)

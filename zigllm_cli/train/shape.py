@@ -67,6 +67,17 @@ class Shape:
         return (self.heads + 2 * self.kv_heads) * self.head_dim
 
     @property
+    def keys(self) -> dict[str, int]:
+        """The metadata that all families have, behind the name of the family."""
+        return {
+            "context_length": self.context,
+            "embedding_length": self.width,
+            "block_count": self.layers,
+            "feed_forward_length": self.ff,
+            "attention.head_count": self.heads,
+        }
+
+    @property
     def residual_init(self) -> float:
         """For products that are added to the stream: 2 per layer share its variance (GPT-2)."""
         return self.init / sqrt(2 * self.layers)

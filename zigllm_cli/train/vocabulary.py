@@ -16,12 +16,12 @@ from functools import cached_property
 from typing import Any
 
 from zigllm_cli.errors import UsageError
-from zigllm_cli.gguf.entry import Entry, TypedList
-from zigllm_cli.gguf.types import ValueType
+from zigllm_cli.gguf.entry import Entry
 from zigllm_cli.tokenizers import Tokenizer, TokenType, from_metadata
 from zigllm_cli.tokenizers.bytelevel import TO_BYTE, visible
 from zigllm_cli.tokenizers.characters import repaired
 from zigllm_cli.tokenizers.pretokenizers import pretokenizer
+from zigllm_cli.train.entries import entry_of
 from zigllm_cli.train.pairs import learn_merges
 
 END = "<|endoftext|>"
@@ -92,7 +92,7 @@ class Vocabulary:
 
     def entries(self) -> list[Entry]:
         """`metadata`, ready to be written."""
-        return [_entry(key, value) for key, value in self.metadata().items()]
+        return [entry_of(key, value) for key, value in self.metadata().items()]
 
 
 def train_characters(text: str, special: Sequence[str] = (), *, add_bos: bool = True) -> Vocabulary:
@@ -154,11 +154,3 @@ def _parts(text: str, special: Sequence[str]) -> list[str]:
 def _merges_of(word: str) -> Iterable[tuple[str, str]]:
     """The merges that put the bytes of one character together, from left to right."""
     return ((word[:at], word[at]) for at in range(1, len(word)))
-
-
-def _entry(key: str, value: Any) -> Entry:
-    if isinstance(value, list):
-        kind = ValueType.INT32 if key.endswith("token_type") else ValueType.STRING
-        return Entry.make(key, ValueType.ARRAY, TypedList(kind, value))
-    kinds = {str: ValueType.STRING, bool: ValueType.BOOL, int: ValueType.UINT32}
-    return Entry.make(key, kinds[type(value)], value)

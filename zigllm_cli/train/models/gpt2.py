@@ -99,10 +99,6 @@ def constants(s: Shape) -> Iterator[tuple[str, Array]]:
 def metadata(s: Shape) -> dict[str, Any]:
     """Keys behind `gpt2.`."""
     return {
-        "context_length": s.context,
-        "embedding_length": s.width,
-        "block_count": s.layers,
-        "feed_forward_length": s.ff,
-        "attention.head_count": s.heads,
+        **s.keys,
         "attention.layer_norm_epsilon": s.epsilon,
     }

@@ -72,11 +72,7 @@ def split(s: Shape, name: str) -> dict[str, int]:
 def metadata(s: Shape) -> dict[str, Any]:
     """Keys behind `llama.`."""
     return {
-        "context_length": s.context,
-        "embedding_length": s.width,
-        "block_count": s.layers,
-        "feed_forward_length": s.ff,
-        "attention.head_count": s.heads,
+        **s.keys,
         "attention.head_count_kv": s.kv_heads,
         "attention.layer_norm_rms_epsilon": s.epsilon,
         "rope.dimension_count": s.head_dim,
