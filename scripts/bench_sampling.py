@@ -2,6 +2,7 @@
 
 python scripts/bench_sampling.py                          # 150,000 random logits
 python scripts/bench_sampling.py --vocabulary FILE.gguf   # masks of constraints as well
+      [--grammar FILE.gbnf ...]                           # of llama.cpp's grammars, too
 python scripts/bench_sampling.py --model FILE.gguf        # decoding with and without guesses
 """
 
@@ -11,6 +12,7 @@ import argparse
 import json
 from collections.abc import Callable
 from itertools import cycle
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -51,6 +53,18 @@ ws     ::= " "?
 
 TEXT = '{"name": "Anna Karenina the great", "age": 31, "tags": ["one fine day", "two", "three"]}'
 
+EXAMPLES = {
+    "arithmetic": "3 +4 *(b -2 )=7 \n",
+    "c": "int main(){int x = 5;x = x+12;return x;}",
+    "chess": "1. e4 e5\n2. Nf3 Nc6\n",
+    "english": "This is a sentence of words. And one more, too.",
+    "japanese": "これはテストです",
+    "json": TEXT,
+    "json_arr": '[\n{"name": "Anna Karenina the great", "age": 31},\n{"tags": ["one fine day"]}]',
+    "list": "- first thing to do\n- second thing\n",
+}
+"""Texts that fit the grammars in llama.cpp's folder `grammars`, by their names."""
+
 REPEATING = "Copy this line: the quick brown fox jumps over the lazy dog.\n" * 3
 
 
@@ -77,8 +91,8 @@ def chains(size: int) -> None:
         print(f"{name:<16}{took:8.3f} ms per token of {size} logits")
 
 
-def masks(path: str) -> None:
-    """Time per mask of a schema and of a grammar, along a text that fits both."""
+def masks(path: str, grammars: list[Path]) -> None:
+    """Time per mask of a schema and of grammars, along texts that fit them; best of three."""
     from zigllm_cli.grammar import Constraint, from_gbnf, from_json_schema, tokens_of
 
     tokenizer = zigllm_cli.load(path).tokenizer
@@ -91,19 +105,30 @@ def masks(path: str) -> None:
     print(f"vocabulary      {1000 * (perf_counter() - start):8.1f} ms, {len(tokenizer)} tokens")
     everything = Candidates.of(np.zeros(len(tokenizer), np.float32))
     state = State([], np.random.default_rng(0), len(tokenizer))
-    for name, build in (
-        ("JSON schema", lambda: from_json_schema(json.dumps(SCHEMA))),
-        ("GBNF", lambda: from_gbnf(GBNF, tokenizer)),
-    ):
+
+    def times(build: Callable[[], Any], ids: list[int]) -> list[float]:
         start = perf_counter()
         constraint = Constraint(vocabulary, build())
         took = [perf_counter() - start]
-        for token in tokenizer.encode(TEXT, add_special=False):
+        for token in ids:
             start = perf_counter()
             constraint.apply(everything, state)
             took.append(perf_counter() - start)
             constraint.accept(token, everything)
-        ms = 1000 * np.array(took)
+        return took
+
+    cases: list[tuple[str, Callable[[], Any], str]] = [
+        ("JSON schema", lambda: from_json_schema(json.dumps(SCHEMA)), TEXT),
+        ("GBNF", lambda: from_gbnf(GBNF, tokenizer), TEXT),
+    ]
+    for file in grammars:
+        source = file.read_text("utf-8")
+        cases.append(
+            (file.name, lambda text=source: from_gbnf(text, tokenizer), EXAMPLES[file.stem])
+        )
+    for name, build, text in cases:
+        ids = tokenizer.encode(text, add_special=False)
+        ms = 1000 * np.min([times(build, ids) for _ in range(3)], axis=0)
         print(
             f"{name:<16}{ms[0]:8.1f} ms to read; per token mean {ms[1:].mean():.3f}, "
             f"median {np.median(ms[1:]):.3f}, most {ms[1:].max():.3f}"
@@ -147,6 +172,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=150_000)
     parser.add_argument("--vocabulary")
+    parser.add_argument("--grammar", type=Path, nargs="*", default=[])
     parser.add_argument("--model")
     parser.add_argument("--steps", action="store_true")
     parser.add_argument("-n", type=int, default=128)
@@ -156,7 +182,7 @@ def main() -> None:
     elif options.model:
         guesses(options.model, options.n)
     elif options.vocabulary:
-        masks(options.vocabulary)
+        masks(options.vocabulary, options.grammar)
     else:
         chains(options.size)
 
