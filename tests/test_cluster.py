@@ -90,13 +90,12 @@ def test_prompts_as_on_one_machine(
     assert zigllm("generate", "-m", RANDOM, "hi", "--ray", "local").returncode == 2
 
 
-def refuse(threads: int) -> Callable[[int], int]:
-    """A worker that cannot begin."""
-    raise UsageError("no such thing")
-
-
 def test_errors_of_workers_arrive() -> None:
     from zigllm_cli.cluster import Cluster, spread
+
+    def refuse(threads: int) -> Callable[[int], int]:
+        """A worker that cannot begin; inside, so that it is sent whole and not by name."""
+        raise UsageError("no such thing")
 
     with pytest.raises(ZigllmError, match="no such thing"):
         list(spread(Cluster("local", workers=1), refuse, [1, 2]))
