@@ -186,6 +186,8 @@ def test_xtc_leaves_the_least_likely_top_choice() -> None:
     assert left(Xtc(1, 0.15)) == [2, 0]
     assert left(Xtc(1, 0.25)) == [3, 2, 0]
     assert left(Xtc(1, 0.45)) == [0, 1, 2, 3]  # there are no two of them
+    possible = np.array([-np.inf, 0], np.float32)  # what cannot come is none of them
+    assert left(Xtc(1, 0), possible) == [0, 1]
     assert left(Xtc(1, 0.05)) == [0]
 
 

@@ -37,7 +37,8 @@ class Xtc:
         """All candidates, or the rest behind the top choices, sorted."""
         if state.random.random() > self.probability:
             return candidates
-        count = int(np.count_nonzero(candidates.probabilities() >= self.threshold))
+        chances = candidates.probabilities()
+        count = int(np.count_nonzero((chances >= self.threshold) & (chances > 0)))
         if count < 2:
             return candidates
         return candidates.sorted().take(slice(count - 1, None))
