@@ -151,6 +151,10 @@ def write(path: Path, model: str) -> None:
         file.truncate(start + size)
 
 
+LISTENERS: list[object] = []
+"""llama.cpp keeps calling what listens to it, in tests of other files too."""
+
+
 @pytest.fixture(scope="module")
 def dry_run() -> Callable[[Path, int], dict[str, str] | None]:
     """dry_run(path, file type): tensor -> type, by llama.cpp; None where it gives up."""
@@ -160,6 +164,7 @@ def dry_run() -> Callable[[Path, int], dict[str, str] | None]:
     callback = llama_cpp.llama_log_callback(
         lambda level, text, data: lines.append(text.decode(errors="replace"))
     )
+    LISTENERS.append(callback)
     llama_cpp.llama_log_set(callback, ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()
 
