@@ -3,7 +3,7 @@ r"""Make `zigllm_cli/builtin.gguf`, the model that comes with the tool, from thi
     python scripts/train_builtin.py --work /tmp/builtin
 
 The steps are commands that anybody can give: write the texts, train, quantize, add what a chat
-needs to know. Two threads train a model of the same bytes each time, in 25
+needs to know. Two threads train it in 25
 minutes of processor time (a Zen 3); a run that was interrupted goes on.
 """
 
