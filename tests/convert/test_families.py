@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from conversions import converted, differences, ulps, without
+from conversions import converted, differences, without
 from model_runs import MADE, TOLERANCE, all_at_once, distance, logits, runner
 
 from zigllm_cli.convert.hf.config import Config
@@ -24,7 +24,6 @@ NO_TOKENIZER = {"tokenizer.ggml.model"}
 OWN_NAMES = {"general.name", "general.size_label"}
 BY_HAND = {"general.type", "general.file_type", "general.quantization_version", "order"}
 DOCUMENTED = {
-    "falcon-mamba": {"blk.0.ssm_a", "blk.1.ssm_a"},
     "nomic-bert": BY_HAND | {"nomic-bert.pooling_type", "nomic-bert.vocab_size"},
 }
 MODELS = sorted(path.stem for path in MADE.glob("*.npz"))
@@ -114,9 +113,6 @@ def test_same_keys_and_tensors(make: ModuleType, tmp_path: Path, model: str) -> 
     theirs = MADE / f"{model}.gguf"
     found = without(differences(tmp_path / "mine.gguf", theirs), NO_TOKENIZER | OWN_NAMES)
     assert not found - DOCUMENTED.get(model, set())
-    for name in found:
-        if name.endswith("ssm_a"):
-            assert ulps(tmp_path / "mine.gguf", theirs, name) == 1
 
 
 def test_every_architecture_has_a_family() -> None:

@@ -54,12 +54,6 @@ def differences(mine: Path, theirs: Path, *, ordered: bool = True) -> Iterator[s
             yield name
 
 
-def ulps(mine: Path, theirs: Path, name: str) -> int:
-    """How many units in the last place float32 values of a tensor are apart."""
-    values = [open_gguf(path).tensors[name].numpy().view(np.int32) for path in (mine, theirs)]
-    return int(np.abs(values[0].astype(np.int64) - values[1]).max())
-
-
 # ------------------------------------------------------------------ small sources
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from zigllm_cli.convert.conversion import Keys
 from zigllm_cli.convert.hf.config import Config
+from zigllm_cli.convert.hf.exponential import torch_exp
 from zigllm_cli.convert.hf.family import Family
 from zigllm_cli.convert.values import Array, Values
 from zigllm_cli.errors import InputError
@@ -112,6 +111,5 @@ def put_state_keys(keys: Keys, config: Config, inner: int, state: int) -> None:
 
 
 def decay(logarithm: Array) -> Array:
-    """-exp(A_log), as Mamba's paper has it, rounded once."""
-    exact: Array = -np.exp(logarithm.astype(np.float64))
-    return exact.astype(np.float32)
+    """-exp(A_log), as Mamba's paper has it."""
+    return -torch_exp(logarithm)
