@@ -11,21 +11,15 @@ and more are multiplied in register tiles (`panels`, `float_panels`), shorter on
 import numpy as np
 from numba import njit
 
-from zigllm_cli.gguf.types import tensor_type
 from zigllm_cli.kernels import float_panels, float_rows, panels
 from zigllm_cli.kernels.expert_rows import row_of_any, run_length
 from zigllm_cli.kernels.expert_runs import FIRST, LIST, RUN
 from zigllm_cli.kernels.rows import spare_room
 from zigllm_cli.kernels.share import claim_any
-from zigllm_cli.quants.layouts import LAYOUTS, STEP
 from zigllm_cli.simd.memory import load_f32, load_i64
-from zigllm_cli.simd.tile import tile_load, tile_store, zero_tile
-from zigllm_cli.simd.vector import f32x16
 
 FEW = 9
 """From this many pairs on a run's weights are unpacked to panels."""
-
-ROWS = 16
 
 
 @njit(forceinline=True)
@@ -35,81 +29,11 @@ def strides(args):
     return step * load_i64(args + 48), step * load_i64(args + 64)
 
 
-def quantised_tile(name):
-    """(a Numba function, the rows it takes): rows of one expert from `row` on times all its pairs.
-
-    (args, weights of the expert, its bias, row, room, its x, its out at the row, pairs).
-    """
-    layout, kind = LAYOUTS[name], tensor_type(name)
-    count, columns = panels.tile_shape()
-    pack, multiply = panels.pack_panel(name), panels.tile_product(layout, count, columns)
-    write, clear = panels.tile_writer(count, columns), panels.tile_clear(count * columns)
-    block, record, width = panels.BLOCK, layout.record, ROWS * count
-    panel_size, tile_bytes = block * panels.panel_step_bytes(layout), 64 * count * columns
-    step_bytes = kind.block_bytes * (STEP // kind.block_size)
-
-    @njit
-    def tile(args, weights, bias, row, room, x, out, pairs):
-        row_bytes, rows = load_i64(args + 8), load_i64(args + 16)
-        steps, blocks = load_i64(args + 24), load_i64(args + 32)
-        stride, out_stride = strides(args)
-        all_steps = steps + (1 if blocks else 0)
-        for start in range(0, all_steps, block):
-            count_now, whole = min(block, all_steps - start), min(block, steps - start)
-            behind = blocks if whole < count_now else 0
-            for n in range(count):
-                first = min(row + n * ROWS, rows - 1)
-                base = weights + start * step_bytes
-                pack(base, row_bytes, first, rows, whole, behind, room + n * panel_size)
-            saved, xs, ys, left = room + count * panel_size, x + start * record, out, pairs
-            while left > 0:
-                if start == 0:
-                    clear(saved)
-                multiply(saved, room, panel_size, xs, stride, count_now)
-                if start + count_now == all_steps:
-                    write(saved, ys, out_stride, row, rows, min(left, columns), bias, 0)
-                xs, ys = xs + columns * stride, ys + columns * out_stride
-                left, saved = left - columns, saved + tile_bytes
-
-    return tile, width
-
-
-def float_tile(name):
-    """As `quantised_tile`, for weights that are floats."""
-    count, columns = float_panels.tile_shape()
-    pack, multiply = float_panels.pack_panel(name), float_panels.tile_product(count, columns)
-    write, zeros = panels.tile_writer(count, columns), zero_tile(f32x16, count * columns)
-    restore = tile_load(f32x16, count * columns)
-    block, size, width = float_panels.BLOCK, float_rows.BYTES[name], ROWS * count
-    panel_size, tile_bytes = 4 * ROWS * block, 64 * count * columns
-
-    @njit
-    def tile(args, weights, bias, row, room, x, out, pairs):
-        row_bytes, rows, values = load_i64(args + 8), load_i64(args + 16), load_i64(args + 24)
-        stride, out_stride = strides(args)
-        for start in range(0, values, block):
-            count_now = min(block, values - start)
-            for n in range(count):
-                base = weights + start * size
-                pack(base, row_bytes, row + n * ROWS, rows, count_now, room + n * panel_size)
-            saved, xs, ys, left = room + count * panel_size, x + 4 * start, out, pairs
-            while left > 0:
-                sums = restore(saved, 64) if start else zeros()
-                last = min(left, columns) - 1
-                sums = multiply(sums, room, xs, stride, count_now, last)
-                tile_store(saved, 64, sums)
-                if start + count_now == values:
-                    write(saved, ys, out_stride, row, rows, last + 1, bias, 0)
-                xs, ys = xs + columns * stride, ys + columns * out_stride
-                left, saved = left - columns, saved + tile_bytes
-
-    return tile, width
-
-
 def build(name):
     """The kernel for a weight type."""
     product = row_of_any(name, 1)
-    tile, width = float_tile(name) if name in float_rows.BYTES else quantised_tile(name)
+    kind = float_panels if name in float_rows.BYTES else panels
+    multiply, width = kind.rows_times_tokens(name)
 
     @njit(error_model="numpy")
     def expert_panels(args, thread, threads):
@@ -130,7 +54,9 @@ def build(name):
             bias = load_i64(args + 72)
             bias = bias + 4 * expert * rows if bias else 0
             if count >= FEW:
-                tile(args, weights, bias, row, room, x, out + 4 * row, count)
+                matrix = (weights, row_bytes, rows, whole, blocks)
+                place = (out, out_stride, bias, 0)
+                multiply(matrix, row, room, x, stride, count, place)
             else:
                 for r in range(row, min(row + width, rows)):
                     b = load_f32(bias + 4 * r) if bias else np.float32(0)

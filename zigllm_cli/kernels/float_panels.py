@@ -12,8 +12,7 @@ from llvmlite import ir
 from numba import njit, types
 
 from zigllm_cli.kernels.float_rows import BYTES, stored_kind, widened
-from zigllm_cli.kernels.panels import tile_writer
-from zigllm_cli.kernels.share import claim
+from zigllm_cli.kernels.panels import product_of_many, tile_writer
 from zigllm_cli.simd import operators as operators
 from zigllm_cli.simd.emit import (
     broadcast,
@@ -26,7 +25,6 @@ from zigllm_cli.simd.emit import (
     store,
 )
 from zigllm_cli.simd.isa import current
-from zigllm_cli.simd.memory import load_i64
 from zigllm_cli.simd.tile import tile_load, tile_store, transposed, zero_tile
 from zigllm_cli.simd.vector import F32, Tile, f32x16, i32x16
 
@@ -45,43 +43,37 @@ def tile_shape():
 
 def build(name):
     """The kernel for a float type."""
+    return product_of_many(*rows_times_tokens(name))
+
+
+def rows_times_tokens(name):
+    """As in `panels`, for weights that are floats: values in place of steps."""
     panels, columns = tile_shape()
     pack, multiply = pack_panel(name), tile_product(panels, columns)
     write, zeros = tile_writer(panels, columns), zero_tile(f32x16, panels * columns)
     restore = tile_load(f32x16, panels * columns)
-    size, width, panel_size = BYTES[name], ROWS * panels, 4 * ROWS * BLOCK
-    tile_bytes = 64 * panels * columns
+    size, panel_size, tile_bytes = BYTES[name], 4 * ROWS * BLOCK, 64 * panels * columns
 
-    @njit(error_model="numpy")
-    def product_of_many(args, thread, threads):
-        weights, row_bytes, rows = load_i64(args), load_i64(args + 8), load_i64(args + 16)
-        values, stride, out_stride = load_i64(args + 24), load_i64(args + 48), load_i64(args + 64)
-        bias, add, tokens = load_i64(args + 72), load_i64(args + 80), load_i64(load_i64(args + 88))
-        room = load_i64(args + 96) + thread * load_i64(args + 104)
-        counter, tiles = load_i64(args + 112), (rows + width - 1) // width
-        tile = claim(counter, tiles, threads)
-        while tile < tiles:
-            row = tile * width
-            for start in range(0, values, BLOCK):
-                count = min(BLOCK, values - start)
-                for n in range(panels):
-                    for_rows = weights + start * size
-                    pack(for_rows, row_bytes, row + n * ROWS, rows, count, room + n * panel_size)
-                saved = room + panels * panel_size
-                x, out = load_i64(args + 40) + 4 * start, load_i64(args + 56) + 4 * row
-                left = tokens
-                while left > 0:
-                    sums = restore(saved, 64) if start else zeros()
-                    spare = max(columns - left, 0)
-                    sums = multiply(sums, room, x, stride, count, columns - 1 - spare)
-                    tile_store(saved, 64, sums)
-                    if start + count == values:
-                        write(saved, out, out_stride, row, rows, min(left, columns), bias, add)
-                    x, out = x + columns * stride, out + columns * out_stride
-                    left, saved = left - columns, saved + tile_bytes
-            tile = claim(counter, tiles, threads)
+    @njit
+    def product(matrix, row, room, x, stride, tokens, place):
+        weights, row_bytes, rows, values, _ = matrix
+        out, out_stride, bias, add = place
+        for start in range(0, values, BLOCK):
+            count = min(BLOCK, values - start)
+            for n in range(panels):
+                for_rows = weights + start * size
+                pack(for_rows, row_bytes, row + n * ROWS, rows, count, room + n * panel_size)
+            saved, z, y = room + panels * panel_size, x + 4 * start, out + 4 * row
+            for left in range(tokens, 0, -columns):
+                sums = restore(saved, 64) if start else zeros()
+                there = min(left, columns)
+                sums = multiply(sums, room, z, stride, count, there - 1)
+                tile_store(saved, 64, sums)
+                if start + count == values:
+                    write(saved, y, out_stride, row, rows, there, bias, add)
+                z, y, saved = z + columns * stride, y + columns * out_stride, saved + tile_bytes
 
-    return product_of_many
+    return product, ROWS * panels
 
 
 def pack_panel(name):

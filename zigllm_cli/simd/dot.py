@@ -84,7 +84,7 @@ class DotSum:
 
     Args:
         b: the builder.
-        start: gives the i32x16 to begin with, when it is needed; None for zeros.
+        start: gives the 32-bit lanes to begin with, when they are needed; None for zeros.
         most: largest of the unsigned weights. Where `is_centred(most)`, 128 is taken from each.
     """
 
@@ -96,7 +96,7 @@ class DotSum:
         self._count = 0
 
     def add(self, u: ir.Value, s: ir.Value) -> None:
-        """Go on with 64 weights and the activations that meet them."""
+        """Go on with 64 weights (with AVX2 also 32) and the activations that meet them."""
         name = current().name
         if name == "avx2":
             self._add_pairs(u, s)
@@ -106,7 +106,7 @@ class DotSum:
             self._total = build_dot4(self.b, self._sum(), u, s)
 
     def value(self) -> ir.Value:
-        """The sum: i32x16."""
+        """The sum: as many 32-bit lanes as four weights each make."""
         self._widen()
         return self._sum()
 
@@ -117,14 +117,13 @@ class DotSum:
 
     def _add_pairs(self, u: ir.Value, s: ir.Value) -> None:
         b, parts = self.b, []
-        for x, y in zip(halves(b, u, 2), halves(b, s, 2), strict=True):
+        for x, y in zip(_registers(b, u), _registers(b, s), strict=True):
             parts.append(_byte_pairs(b, x, y, is_centred(self.most)))
         if self._pairs:
-            added = [b.add(p, q) for p, q in zip(self._pairs, parts, strict=True)]
-            parts = [opaque(b, pairs) for pairs in added]
+            parts = [_added(b, p, q) for p, q in zip(self._pairs, parts, strict=True)]
         self._pairs = parts
         self._count += 1
-        if (self._count + 1) * 2 * min(self.most, 128) * LARGEST_ACTIVATION >= 1 << 15:
+        if self._count == in_words(self.most):
             self._widen()
 
     def _widen(self) -> None:
@@ -132,9 +131,54 @@ class DotSum:
         if self._pairs is None:
             return
         b, ones = self.b, ir.Constant(WORDS, [1] * 16)
-        wide = joined(b, [call(b, PAIRS_OF_WORDS, DWORDS, p, ones) for p in self._pairs])
-        self._total = b.add(self._sum(), wide)
+        wide = [call(b, PAIRS_OF_WORDS, DWORDS, p, ones) for p in self._pairs]
+        if self._total is not None or self._start:
+            sums = _registers(b, self._sum())
+            wide = [_added(b, x, y) for x, y in zip(sums, wide, strict=True)]
+        self._total = joined(b, wide)
         self._pairs, self._count = None, 0
+
+
+class WordSum:
+    """IR: the sum of products of 16-bit words, weights and activations both widened (AVX2).
+
+    For weights above 128: as many operations as a `DotSum` of theirs, less its handling of signs.
+    """
+
+    def __init__(self, b: Any) -> None:
+        self.b = b
+        self._total: ir.Value | None = None
+
+    def add(self, w: ir.Value, x: ir.Value) -> None:
+        """Go on with 16 words of each."""
+        b = self.b
+        pairs = call(b, PAIRS_OF_WORDS, DWORDS, b.bitcast(w, WORDS), b.bitcast(x, WORDS))
+        self._total = _added(b, self._total, pairs) if self._total else pairs
+
+    def value(self) -> ir.Value:
+        """The sum: 8 lanes of 32 bits."""
+        return self._total
+
+
+def in_words(most: int) -> int:
+    """How many `dot4` of weights up to `most` can be added in 16 bits."""
+    return ((1 << 15) - 1) // (2 * min(most, 128) * LARGEST_ACTIVATION)
+
+
+def words_of(b: Any, signed: ir.Value) -> list[ir.Value]:
+    """IR: even bytes and odd bytes of a vector, each widened to words."""
+    eight = ir.VectorType(I16, signed.type.count // 2)
+    words, shift = b.bitcast(signed, eight), ir.Constant(eight, [8] * eight.count)
+    return [b.ashr(b.shl(words, shift), shift), b.ashr(words, shift)]
+
+
+def _registers(b: Any, vector: ir.Value) -> list[ir.Value]:
+    """A vector in pieces of 32 bytes."""
+    return halves(b, vector, vector.type.count * vector.type.element.width // 256)
+
+
+def _added(b: Any, x: ir.Value, y: ir.Value) -> ir.Value:
+    return opaque(b, b.add(x, y))
 
 
 def _byte_pairs(b: Any, u: ir.Value, s: ir.Value, centred: bool) -> ir.Value:

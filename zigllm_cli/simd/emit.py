@@ -147,4 +147,4 @@ def opaque(b: Any, vector: ir.Value) -> ir.Value:
 
     LLVM would make a tree of a chain of integer sums, whose leaves it then has no registers for.
     """
-    return b.asm(ir.FunctionType(vector.type, [vector.type]), "", "=x,0", [vector], False)
+    return b.asm(ir.FunctionType(vector.type, [vector.type]), "", "=x,0", [vector], True)
