@@ -49,7 +49,8 @@ def _by_table(x: Floats) -> Floats:
     doublings, entry = np.divmod(n.astype(np.int32), PARTS)
     high = power[entry]
     series = r + r * r * np.float32(0.5)
-    return np.ldexp(high + (rest[entry] + high * series), doublings)
+    scaled: Floats = np.ldexp(high + (rest[entry] + high * series), doublings)
+    return scaled
 
 
 @cache
