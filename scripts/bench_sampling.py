@@ -92,7 +92,11 @@ def chains(size: int) -> None:
 
 
 def masks(path: str, grammars: list[Path]) -> None:
-    """Time per mask of a schema and of grammars, along texts that fit them; best of three."""
+    """Time per mask of a schema and of grammars, along texts that fit them; best of three.
+
+    Printed as a table in Markdown: milliseconds to read a grammar, to make the automaton of a
+    sequence, for the first mask, and per token.
+    """
     from zigllm_cli.grammar import Constraint, from_gbnf, from_json_schema, tokens_of
 
     tokenizer = zigllm_cli.load(path).tokenizer
@@ -107,9 +111,12 @@ def masks(path: str, grammars: list[Path]) -> None:
     state = State([], np.random.default_rng(0), len(tokenizer))
 
     def times(build: Callable[[], Any], ids: list[int]) -> list[float]:
-        start = perf_counter()
-        constraint = Constraint(vocabulary, build())
-        took = [perf_counter() - start]
+        took = [perf_counter()]
+        grammar = build()
+        took.append(perf_counter())
+        constraint = Constraint(vocabulary, grammar)
+        took.append(perf_counter())
+        took = np.diff(took).tolist()
         for token in ids:
             start = perf_counter()
             constraint.apply(everything, state)
@@ -126,12 +133,15 @@ def masks(path: str, grammars: list[Path]) -> None:
         cases.append(
             (file.name, lambda text=source: from_gbnf(text, tokenizer), EXAMPLES[file.stem])
         )
+    print("| grammar | tokens | read | begin | first | mean | p50 | p95 | most |")
+    print("|" + "---|" * 9)
     for name, build, text in cases:
         ids = tokenizer.encode(text, add_special=False)
-        ms = 1000 * np.min([times(build, ids) for _ in range(3)], axis=0)
+        read, begin, *each = 1000 * np.min([times(build, ids) for _ in range(3)], axis=0)
+        middle, high = np.percentile(each, [50, 95])
         print(
-            f"{name:<16}{ms[0]:8.1f} ms to read; per token mean {ms[1:].mean():.3f}, "
-            f"median {np.median(ms[1:]):.3f}, most {ms[1:].max():.3f}"
+            f"| {name} | {len(ids)} | {read:.0f} | {begin:.1f} | {each[0]:.2f} | "
+            f"{np.mean(each):.2f} | {middle:.2f} | {high:.2f} | {max(each):.2f} |"
         )
 
 

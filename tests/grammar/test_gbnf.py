@@ -44,6 +44,9 @@ CONSTRUCTS = {
 }
 
 
+CHAIN = "".join(f'r{n} ::= "a" r{n + 1}\n' for n in range(600)) + 'r600 ::= "b"'
+
+
 @pytest.mark.parametrize("name", CONSTRUCTS)
 def test_construct(name: str, tokenizer: Tokenizer, accepts) -> None:
     text, good, bad = CONSTRUCTS[name]
@@ -86,6 +89,12 @@ def test_tokens_by_id_and_text(tokenizer: Tokenizer) -> None:
         ("root ::= <nothing>", "<nothing> is not a token"),
         ("root ::= " + "(" * 500 + '"a"' + ")" * 500, "parentheses inside each other"),
         ("root ::= \x00", "line 1, column 10"),
+        (
+            "root ::= r0\n"
+            + "".join(f'r{n} ::= "a" r{n + 1}\n' for n in range(600))
+            + 'r600 ::= "b"',
+            "more than 500 rules inside each other",
+        ),
     ],
 )
 def test_what_is_no_grammar(text: str, message: str, tokenizer: Tokenizer) -> None:

@@ -1,43 +1,157 @@
-"""The regular part of grammars as automata: how a match can be made longer."""
+"""Regular expressions as deterministic automata, and what two of them have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 
+from zigllm_cli.grammar.alphabet import Alphabet, Symbols
 from zigllm_cli.grammar.expressions import (
     Chars,
     Choice,
     Expression,
-    Ranges,
     Reference,
     Repeat,
     Rules,
     Sequence,
-    overlap,
-    union,
 )
 
-MOST_STATES = 200
-"""Of the deterministic automaton; a larger one is given up."""
+
+class TooLongError(Exception):
+    """It takes more work than it is worth."""
 
 
-class TooLargeError(Exception):
-    """The automaton has more states than it is worth."""
+@dataclass
+class Effort:
+    """Work that may still be done, in steps of about half a microsecond."""
+
+    left: int
+
+    def spend(self, steps: int) -> None:
+        """Raises TooLongError when there is none left."""
+        self.left -= steps
+        if self.left < 0:
+            raise TooLongError
+
+
+@dataclass(frozen=True)
+class Automaton:
+    """A deterministic automaton over the classes of an alphabet.
+
+    State 0 is the empty text; no arc leads back to it.
+
+    Attributes:
+        arcs: of each state, disjoint sets of symbols with the state that each leads to.
+        ends: the states in which the text is a match.
+    """
+
+    arcs: list[list[tuple[Symbols, int]]]
+    ends: set[int]
+
+    def onward(self, state: int) -> Symbols:
+        """With what a text in this state can go on."""
+        found = 0
+        for symbols, _ in self.arcs[state]:
+            found |= symbols
+        return found
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How two automata meet.
+
+    Attributes:
+        meets: whether a text that is not empty is a match of both.
+        other_goes_on: with what the second goes on where the first has a match.
+        one_goes_on: the same of the first.
+    """
+
+    meets: bool
+    other_goes_on: Symbols
+    one_goes_on: Symbols
+
+    def reversed(self) -> Comparison:
+        return Comparison(self.meets, self.one_goes_on, self.other_goes_on)
+
+
+def compare(one: Automaton, other: Automaton, effort: Effort) -> Comparison:
+    """Run both side by side over all texts that both can begin with.
+
+    Raises:
+        TooLongError: there are too many.
+    """
+    meets, one_goes_on, other_goes_on = False, 0, 0
+    seen, waiting = set(), [(0, 0)]
+    while waiting:
+        state = a, b = waiting.pop()
+        if state != (0, 0):
+            meets = meets or (a in one.ends and b in other.ends)
+            one_goes_on |= one.onward(a) if b in other.ends else 0
+            other_goes_on |= other.onward(b) if a in one.ends else 0
+        effort.spend(8 + len(one.arcs[a]) * len(other.arcs[b]))
+        for symbols, next_a in one.arcs[a]:
+            for others, next_b in other.arcs[b]:
+                if symbols & others and (next_a, next_b) not in seen:
+                    seen.add((next_a, next_b))
+                    waiting.append((next_a, next_b))
+    return Comparison(meets, other_goes_on, one_goes_on)
+
+
+def automaton_of(
+    expression: Expression, rules: Rules, alphabet: Alphabet, effort: Effort
+) -> Automaton:
+    """The automaton of a regular expression (by Thompson's, then the subset construction).
+
+    Raises:
+        TooLongError: it has too many states.
+    """
+    nfa = _Nfa(rules, alphabet)
+    start = nfa.state()
+    end = nfa.build(expression, start)
+    begin = nfa.closure({start})
+    numbers, waiting = {begin: 0}, [begin]
+    arcs: list[list[tuple[Symbols, int]]] = []
+    for states in waiting:
+        arcs.append([])
+        ways = [arc for state in states for arc in nfa.arcs[state]]
+        effort.spend(10 + len(states))
+        for symbols, targets in _disjoint(ways, effort):
+            reached = nfa.closure(targets)
+            if reached not in numbers:
+                numbers[reached] = len(numbers)
+                waiting.append(reached)
+            arcs[-1].append((symbols, numbers[reached]))
+    return Automaton(arcs, {number for states, number in numbers.items() if end in states})
+
+
+def _disjoint(arcs: list[tuple[Symbols, int]], effort: Effort) -> list[tuple[Symbols, set[int]]]:
+    """The sets of symbols cut so that no two overlap, with all states that each leads to."""
+    pieces: list[tuple[Symbols, set[int]]] = []
+    for symbols, target in arcs:
+        effort.spend(1 + len(pieces))
+        cut: list[tuple[Symbols, set[int]]] = []
+        for piece, targets in pieces:
+            both = piece & symbols
+            symbols &= ~both
+            if both:
+                cut.append((both, targets | {target}))
+            if piece != both:
+                cut.append((piece & ~both, targets))
+        if symbols:
+            cut.append((symbols, {target}))
+        pieces = cut
+    return pieces
 
 
 @dataclass
 class _Nfa:
-    """Thompson's construction: arcs over sets of code points, and arcs over nothing."""
+    """Thompson's construction: arcs over symbols, and jumps over nothing."""
 
     rules: Rules
-    arcs: list[list[tuple[Ranges, int]]] = field(default_factory=list)
+    alphabet: Alphabet
+    arcs: list[list[tuple[Symbols, int]]] = field(default_factory=list)
     jumps: list[list[int]] = field(default_factory=list)
 
     def state(self) -> int:
-        if len(self.arcs) > 10 * MOST_STATES:
-            raise TooLargeError
         self.arcs.append([])
         self.jumps.append([])
         return len(self.arcs) - 1
@@ -46,7 +160,7 @@ class _Nfa:
         """Add an expression behind `start`; returns where it ends."""
         if isinstance(expression, Chars):
             end = self.state()
-            self.arcs[start].append((expression.ranges, end))
+            self.arcs[start].append((self.alphabet.symbols[expression.ranges], end))
             return end
         if isinstance(expression, Reference):
             return self.build(self.rules[expression.name], start)
@@ -78,7 +192,7 @@ class _Nfa:
             self.jumps[start].append(end)
         return end
 
-    def closure(self, states: frozenset[int]) -> frozenset[int]:
+    def closure(self, states: set[int]) -> frozenset[int]:
         found, waiting = set(states), list(states)
         while waiting:
             for state in self.jumps[waiting.pop()]:
@@ -86,87 +200,3 @@ class _Nfa:
                     found.add(state)
                     waiting.append(state)
         return frozenset(found)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What lexing needs to know of a regular expression.
-
-    Attributes:
-        first: code points that a match may begin with.
-        extensions: code points with which a whole match can go on to become a longer one.
-        is_nullable: whether nothing at all is a match.
-    """
-
-    first: Ranges
-    extensions: Ranges
-    is_nullable: bool
-
-
-def shape_of(expression: Expression, rules: Rules) -> Shape:
-    """The shape of a regular expression; the empty match has no extensions.
-
-    Raises:
-        TooLargeError: it would take too long.
-    """
-    nfa = _Nfa(rules)
-    start = nfa.state()
-    end = nfa.build(expression, start)
-    begin = nfa.closure(frozenset([start]))
-    first = union(ranges for state in begin for ranges, _ in nfa.arcs[state])
-    seen, waiting, extensions = {begin}, [begin], []
-    while waiting:
-        states = waiting.pop()
-        arcs = [arc for state in states for arc in nfa.arcs[state]]
-        if end in states and states != begin:
-            extensions += [ranges for ranges, _ in arcs]
-        for part in partition([ranges for ranges, _ in arcs]):
-            into = frozenset(target for ranges, target in arcs if overlap(ranges, part))
-            reached = nfa.closure(into)
-            if reached not in seen:
-                seen.add(reached)
-                waiting.append(reached)
-        if len(seen) > MOST_STATES:
-            raise TooLargeError
-    return Shape(first, union(extensions), end in begin)
-
-
-def partition(sets: list[Ranges]) -> list[Ranges]:
-    """The sets cut so that each piece is in or outside each of them."""
-    borders = sorted({b for ranges in sets for low, high in ranges for b in (low, high + 1)})
-    covered = union(sets)
-    pieces = ((low, high - 1) for low, high in pairwise(borders))
-    return [(piece,) for piece in pieces if overlap((piece,), covered)]
-
-
-def regular_rules(rules: Rules, uses: Mapping[str, set[str]], most: int) -> dict[str, int]:
-    """Rules without recursion and single tokens, with their size written out, up to `most`."""
-    sizes: dict[str, int] = {}
-    while True:
-        found = {
-            name: size
-            for name, rule in rules.items()
-            if name not in sizes
-            and uses[name] <= sizes.keys()
-            and (size := size_of(rule, sizes)) is not None
-            and size <= most
-        }
-        if not found:
-            return sizes
-        sizes |= found
-
-
-def size_of(expression: Expression, sizes: Mapping[str, int]) -> int | None:
-    """Sets of code points in a regular expression written out; None if it is not regular."""
-    if isinstance(expression, Chars):
-        return 1
-    if isinstance(expression, Reference):
-        return sizes.get(expression.name)
-    if isinstance(expression, Repeat):
-        size = size_of(expression.item, sizes)
-        times = expression.high if expression.high is not None else expression.low + 1
-        return None if size is None else size * max(times, 1)
-    if not isinstance(expression, Sequence | Choice):
-        return None
-    parts = [size_of(item, sizes) for item in expression.items]
-    return None if None in parts else sum(part or 0 for part in parts)

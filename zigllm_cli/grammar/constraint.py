@@ -14,6 +14,11 @@ from zigllm_cli.sampling import Candidates, State
 if TYPE_CHECKING:
     from zigllm_cli.tokenizers import Tokenizer
 
+_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+
+_SPREAD = np.where(_BITS, np.float32(0), np.float32(-np.inf))
+"""What the eight bits of a byte add to logits: float32 [256, 8], nothing or minus infinity."""
+
 
 @lru_cache(maxsize=2)
 def tokens_of(tokenizer: Tokenizer) -> Any:
@@ -96,11 +101,14 @@ class Constraint:
         """
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
         self._check()
-        allowed = np.unpackbits(bits, bitorder="little")[: state.vocabulary].view(bool)
-        if len(allowed) < state.vocabulary:  # rows of logits beyond the vocabulary
-            allowed = np.pad(allowed, (0, state.vocabulary - len(allowed)))
-        logits = np.where(allowed[candidates.ids], candidates.logits, np.float32(-np.inf))
-        if not (logits > -np.inf).any():
+        # an index that cannot be out of range is "clipped": unchecked, and four times as fast
+        logits = _SPREAD.take(bits, axis=0, mode="clip").reshape(-1)[: state.vocabulary]
+        if len(logits) < state.vocabulary:  # rows of logits beyond the vocabulary
+            logits = np.pad(logits, (0, state.vocabulary - len(logits)), constant_values=-np.inf)
+        if not candidates.is_everything:
+            logits = logits[candidates.ids]
+        logits += candidates.logits
+        if logits.max(initial=-np.inf) == -np.inf:
             raise GenerationError(
                 f"dead end: {self._grammar.name} allows no token here that the other settings allow"
             )

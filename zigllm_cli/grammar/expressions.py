@@ -110,26 +110,25 @@ def overlap(one: Ranges, other: Ranges) -> bool:
     return any(a <= d and c <= b for a, b in one for c, d in other)
 
 
-def reachable(names: Iterable[str], uses: Mapping[str, Iterable[str]]) -> set[str]:
-    """All names that some names lead to, those included."""
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += uses[name]
-    return found
+def references(expression: Expression) -> set[str]:
+    """Names of the rules that an expression speaks of."""
+    return {part.name for part in walk(expression) if isinstance(part, Reference)}
 
 
 def nullable_rules(rules: Rules) -> set[str]:
     """Names of the rules that an empty text fulfils."""
+    users: dict[str, list[str]] = {name: [] for name in rules}
+    for name, rule in rules.items():
+        for used in references(rule):
+            users[used].append(name)
     empty: set[str] = set()
-    while True:
-        more = {name for name, rule in rules.items() if is_nullable(rule, empty)}
-        if more == empty:
-            return empty
-        empty = more
+    waiting = list(rules)
+    while waiting:
+        name = waiting.pop()
+        if name not in empty and is_nullable(rules[name], empty):
+            empty.add(name)
+            waiting += users[name]
+    return empty
 
 
 def is_nullable(expression: Expression, empty: set[str]) -> bool:

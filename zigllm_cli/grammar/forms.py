@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from zigllm_cli.errors import InputError, UsageError
@@ -40,10 +41,13 @@ def from_gbnf(text: str, tokenizer: Tokenizer, *, name: str = "the grammar") -> 
     Raises:
         InputError: it is malformed.
     """
-    ids = {piece: token for token, piece in enumerate(tokenizer.vocabulary.tokens)}
-    return _checked(
-        _matcher().grammar_from_lark(to_lark(parse_gbnf(text, ids.get, name=name))), name
-    )
+
+    @cache
+    def ids() -> dict[str, int]:
+        return {piece: token for token, piece in enumerate(tokenizer.vocabulary.tokens)}
+
+    rules = parse_gbnf(text, lambda piece: ids().get(piece), name=name)
+    return _checked(_matcher().grammar_from_lark(to_lark(rules)), name)
 
 
 def from_json_schema(schema: str, *, name: str = "the JSON schema") -> Grammar:

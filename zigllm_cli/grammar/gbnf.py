@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from graphlib import CycleError, TopologicalSorter
 
 from zigllm_cli.errors import InputError
 from zigllm_cli.grammar.expressions import (
@@ -28,7 +29,7 @@ from zigllm_cli.grammar.expressions import (
     is_nullable,
     literal,
     nullable_rules,
-    reachable,
+    references,
     union,
 )
 
@@ -39,6 +40,9 @@ MOST_REPETITIONS = 2000
 
 MOST_NESTED = 100
 """Parentheses inside each other, or repetitions of repetitions."""
+
+MOST_DEEP = 500
+"""Rules that lead to each other in a chain: the automaton's library has a stack for 2000."""
 
 TokenId = Callable[[str], int | None]
 """The id of the token with a text; None where the text is not one token."""
@@ -67,10 +71,13 @@ def parse_gbnf(text: str, token_id: TokenId, *, name: str = "the grammar") -> Ru
     if ROOT not in rules:
         raise InputError(f"{name} has no rule 'root', which every grammar begins with")
     empty = nullable_rules(rules)
-    leftmost = {rule: _leftmost(body, empty) for rule, body in rules.items()}
-    for rule in rules:
-        if rule in reachable(leftmost[rule], leftmost):
-            raise InputError(f"{name}: rule {rule!r} begins with itself (left recursion)")
+    try:
+        TopologicalSorter({rule: _leftmost(body, empty) for rule, body in rules.items()}).prepare()
+    except CycleError as error:
+        rule = error.args[1][0]
+        raise InputError(f"{name}: rule {rule!r} begins with itself (left recursion)") from None
+    if _depth(rules) > MOST_DEEP:
+        raise InputError(f"{name} has more than {MOST_DEEP} rules inside each other")
     return rules
 
 
@@ -269,6 +276,20 @@ def _size(expression: Expression) -> int:
     if isinstance(expression, Sequence | Choice):
         return max(map(_size, expression.items), default=1)
     return 1
+
+
+def _depth(rules: Rules) -> int:
+    """How deep one comes by following each rule at its first use."""
+    deepest, seen, path = 0, {ROOT}, [iter(sorted(references(rules[ROOT])))]
+    while path:
+        deepest = max(deepest, len(path))
+        name = next((name for name in path[-1] if name not in seen), None)
+        if name is None:
+            path.pop()
+        else:
+            seen.add(name)
+            path.append(iter(sorted(references(rules[name]))))
+    return deepest
 
 
 def _leftmost(expression: Expression, empty: set[str]) -> set[str]:

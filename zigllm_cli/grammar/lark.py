@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from zigllm_cli.grammar.automaton import shape_of
 from zigllm_cli.grammar.expressions import (
     Chars,
     Choice,
@@ -12,9 +11,11 @@ from zigllm_cli.grammar.expressions import (
     Rules,
     Sequence,
     Token,
+    is_nullable,
+    nullable_rules,
 )
 from zigllm_cli.grammar.gbnf import ROOT
-from zigllm_cli.grammar.lexemes import find_lexemes, regular_expression
+from zigllm_cli.grammar.lexemes import find_lexemes
 
 
 def to_lark(rules: Rules) -> str:
@@ -26,6 +27,7 @@ class _Writer:
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._lexemes = find_lexemes(rules)
+        self._empty = nullable_rules(rules)
         self._terminals: dict[Expression, str] = {}
         self._names: dict[str, str] = {}
         self._waiting: list[str] = []
@@ -44,7 +46,7 @@ class _Writer:
             return f"<[{'^' if expression.is_negated else ''}{expression.id}]>"
         if isinstance(expression, Chars) or expression in self._lexemes:
             name = self._terminals.setdefault(expression, f"T{len(self._terminals)}")
-            return f"({name})?" if self._is_nullable(expression) else name
+            return f"({name})?" if is_nullable(expression, self._empty) else name
         if isinstance(expression, Reference):
             if expression.name not in self._names:
                 self._names[expression.name] = f"r{len(self._names)}"
@@ -58,12 +60,9 @@ class _Writer:
             return " ".join(parts) or '""'
         return f"({' | '.join(parts)})"
 
-    def _is_nullable(self, expression: Expression) -> bool:
-        return not isinstance(expression, Chars) and shape_of(expression, self._rules).is_nullable
-
     def _regex(self, expression: Expression) -> str:
         regex = f"/{regular_expression(expression, self._rules)}/"
-        return f"{regex} & /(?s:.)+/" if self._is_nullable(expression) else regex
+        return f"{regex} & /(?s:.)+/" if is_nullable(expression, self._empty) else regex
 
 
 def _times(repeat: Repeat) -> str:
@@ -73,3 +72,21 @@ def _times(repeat: Repeat) -> str:
 
 
 _SIGNS = {(0, None): "*", (1, None): "+", (0, 1): "?"}
+
+
+def regular_expression(expression: Expression, rules: Rules) -> str:
+    """An expression in the syntax of the `regex` crate, by code points."""
+    if isinstance(expression, Chars):
+        return f"[{''.join(map(_range, expression.ranges))}]"
+    if isinstance(expression, Reference):
+        return regular_expression(rules[expression.name], rules)
+    if isinstance(expression, Repeat):
+        high = "" if expression.high is None else expression.high
+        return f"(?:{regular_expression(expression.item, rules)}){{{expression.low},{high}}}"
+    assert isinstance(expression, Sequence | Choice)
+    parts = [regular_expression(item, rules) for item in expression.items]
+    return "".join(parts) if isinstance(expression, Sequence) else f"(?:{'|'.join(parts)})"
+
+
+def _range(ends: tuple[int, int]) -> str:
+    return "-".join(f"\\x{{{code:x}}}" for code in dict.fromkeys(ends))

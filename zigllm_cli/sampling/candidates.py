@@ -39,6 +39,11 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def is_everything(self) -> bool:
+        """Whether they are all tokens of a vocabulary, by their ids."""
+        return self.ids is _all_ids(len(self))
+
     def take(self, picks: Any) -> Candidates:
         """The candidates at `picks` (a slice, or indices in rising order)."""
         return Candidates(self.ids[picks], self.logits[picks], self.is_sorted)
@@ -92,7 +97,7 @@ class Candidates:
     def positions(self, tokens: Sequence[int] | Ids) -> tuple[Ids, Ids]:
         """Where tokens stand among the candidates: (indices into tokens, into candidates)."""
         wanted = np.asarray(tokens, np.int64)
-        if self.ids is _all_ids(len(self)):
+        if self.is_everything:
             found = np.flatnonzero(wanted < len(self))
             return found, wanted[found]
         order = np.argsort(self.ids)
