@@ -14,7 +14,7 @@ from zigllm_cli.errors import InputError
 from zigllm_cli.grammar.gbnf import parse_gbnf
 from zigllm_cli.grammar.lark import to_lark
 
-GRAMMARS = 150
+GRAMMARS = 80
 
 LEAVES = [
     *('"a"', '"ab"', '"b"', '"the"', '"\\n"', '"é"', '"è"', '"あ"', '"(" ', '""'),
