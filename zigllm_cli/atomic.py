@@ -15,12 +15,12 @@ import contextlib
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from zigllm_cli.errors import InputError
+from zigllm_cli.errors import InputError, UsageError
 
 BUFFER_SIZE = 1 << 20
 
@@ -36,6 +36,40 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     with AtomicFiles() as files, files.create(path) as file:
         yield file
+
+
+def check_output(
+    path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str] | None] = ()
+) -> None:
+    """Refuse at the beginning of long work what could not be written at its end.
+
+    Args:
+        inputs: files in use, which must not be written to; what is no file does not count.
+
+    Raises:
+        InputError: the path is a folder, or one that does not exist would hold it.
+        UsageError: it is one of the inputs.
+    """
+    path = Path(path)
+    _is_special(path, path)
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        raise InputError(f"cannot write {path}: there is no folder {folder}; make it first")
+    refuse_inputs([path], inputs)
+
+
+def refuse_inputs(paths: Iterable[Path], inputs: Iterable[str | os.PathLike[str] | None]) -> None:
+    """Refuse to write to files that are being read.
+
+    Raises:
+        UsageError: a path is an input, by whatever name; devices and pipes may be both.
+    """
+    used = [
+        Path(source).stat() for source in inputs if source is not None and Path(source).exists()
+    ]
+    for path in paths:
+        if path.is_file() and any(os.path.samestat(path.stat(), source) for source in used):
+            raise UsageError(f"{path} is the file being read; write to another name")
 
 
 class AtomicFiles:

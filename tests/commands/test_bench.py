@@ -98,7 +98,7 @@ def test_profile(zigllm: Run, model: Path) -> None:
     document = json.loads(zigllm(*args, "--json").stdout)
     assert len(document["profiles"]) == 2
     for profile in document["profiles"]:
-        assert profile["limits"]["read"] > 1e9 < profile["limits"]["dot"]
+        assert profile["limits"]["read"] > 0 < profile["limits"]["dot"]
         total = sum(row["seconds"] for row in profile["rows"])
         assert 0 < total == pytest.approx(profile["operations"])
         by_label = {row["label"]: row for row in profile["rows"]}

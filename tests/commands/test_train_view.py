@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 from math import exp
 from pathlib import Path
 
 import pytest
 
 from zigllm_cli.commands._train_curve import curve
+from zigllm_cli.commands._train_view import JsonLines
 from zigllm_cli.train.settings import Settings
 from zigllm_cli.train.trainer import History, Report
 
@@ -59,6 +61,16 @@ def test_the_picture_has_table_curve_and_state(monkeypatch: pytest.MonkeyPatch) 
     assert "2.5000" in text
     assert "validation" in text
     assert all(len(line) <= 60 for line in text.splitlines())
+
+
+def test_a_reader_of_json_lines_gets_each_step_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = io.BytesIO()
+    stdout = io.TextIOWrapper(io.BufferedWriter(pipe))  # type: ignore[arg-type]
+    monkeypatch.setattr("sys.stdout", stdout)
+    lines = JsonLines(Settings(steps=2), History())
+    for step in (1, 2):
+        lines.step(Report(step, 2.0, 1e-3, 0.5, 100, 0.01))
+        assert json.loads(pipe.getvalue().splitlines()[-1])["step"] == step
 
 
 @pytest.mark.extra

@@ -13,6 +13,7 @@ from zigllm_cli.gguf import GGUFFile, Tensor, open_gguf
 from zigllm_cli.models import architecture
 from zigllm_cli.plan.interpreter import Interpreter
 from zigllm_cli.quantization.collect import (
+    Observation,
     ObservingRunner,
     chunks_of,
     collect,
@@ -137,6 +138,37 @@ def example() -> Importance:
         "blk.0.ffn_up_exps.weight": Sums(rng.random(24, np.float32) * 9, np.array([3, 0, 61])),
     }
     return Importance(entries, ["a text"], chunks=2, chunk_size=32)
+
+
+def test_ctrl_c_while_sums_are_taken_leaves_whole_chunks(
+    kit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chunk counts with all of its matrices or not at all: --resume would add it twice."""
+    file = open_gguf(path_of("llama-gqa-spm", kit))
+    chunks = [[1, 5, 9, 7], [1, 6, 2, 8]]
+    first = observed(file, chunks[:1])
+    calls = 0
+
+    def interrupted(seen: Observation, rows: int) -> dict[str, Sums]:
+        nonlocal calls
+        calls += 1
+        if calls == len(runner.observations) + 2:
+            raise KeyboardInterrupt
+        return importance_of(seen, rows)
+
+    monkeypatch.setattr("zigllm_cli.quantization.collect.importance_of", interrupted)
+    runner = ObservingRunner(file, threads=2, context=64, kv_type="f32")
+    found = Importance(chunk_size=4)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            collect(runner, iter(chunks), found)
+    finally:
+        runner.close()
+    assert found.chunks == 1
+    assert found.entries.keys() == first.entries.keys()
+    for name, entry in found.entries.items():
+        np.testing.assert_array_equal(entry.sums, first.entries[name].sums)
+        assert entry.counts.tolist() == first.entries[name].counts.tolist()
 
 
 @pytest.mark.parametrize("form", ["gguf", "dat"])

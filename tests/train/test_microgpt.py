@@ -49,14 +49,15 @@ def test_losses_and_names_are_those_of_the_original(kit: Path, tmp_path: Path, z
 
 @pytest.mark.parametrize(("layers", "heads", "length"), [(1, 4, 5), (3, 2, 9), (2, 1, 1)])
 def test_the_fused_gradient_is_the_tapes(layers: int, heads: int, length: int) -> None:
-    shape = micro_settings(layers=layers, heads=heads, width=12, ff=20, context=9).shape(7)
+    sizes = {"layers": layers, "heads": heads, "width": 12, "ff": 20, "context": 9}
+    shape = micro_settings(epsilon=1e-3, **sizes).shape(7)
     network = Network.fresh(shape, 3, dtype=np.float64)
     network.flat *= 5
     tokens = np.random.default_rng(1).integers(0, 7, (2, length)).astype(np.int32)
     loss = network.learn(tokens[:1], tokens[1:], factor=0.3, dropout=0, key=0, more=False)
     gradient = np.zeros_like(network.flat)
-    sizes = (7, 9, 12, heads, 20, layers)
-    found = fused.learn(network.flat, gradient, tokens[0], tokens[1], sizes, 0.3)
+    arrays = (network.flat, gradient, tokens[0], tokens[1])
+    found = fused.learn(*arrays, (7, 9, 12, heads, 20, layers), 1e-3, 0.3)
     assert found == pytest.approx(loss, rel=1e-12)
     scale = np.abs(gradient).max()
     np.testing.assert_allclose(gradient, network.gradient, rtol=1e-10, atol=1e-12 * scale)

@@ -21,13 +21,17 @@ ENOUGH = 0.03
 """Seconds that a measured loop should take at least."""
 
 
+LONG_ENOUGH = 0.5
+"""Seconds that a profile should take at least."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What the machine does at best with the threads of a runner.
 
     Attributes:
         read: bytes per second of a plain loop over the model's own tensors.
-        dot: multiply-adds per second of byte products in registers.
+        dot: multiply-adds per second of byte products, the weights being small.
     """
 
     read: float
@@ -81,9 +85,9 @@ def measure_limits(runner: Runner) -> Limits:
     largest = max(runner.file.tensors.values(), key=lambda tensor: tensor.nbytes)
     shard = runner.file.headers[largest.shard]
     data = np.frombuffer(shard.layout.buffer, np.uint8)[shard.data_start :]
-    operands = np.ones(512, np.uint8)
-    from zigllm_cli.kernels.limits import MACS_PER_ROUND
+    from zigllm_cli.kernels.limits import MACS_PER_ROUND, OPERANDS
 
+    operands = np.ones(OPERANDS, np.uint8)
     rounds = runner.threads * MACS_PER_ROUND
     return Limits(
         read=data.nbytes * _rate(runner, "read", data),
@@ -113,8 +117,9 @@ def _rate(runner: Runner, kind: str, data: np.ndarray[Any, np.dtype[np.uint8]]) 
 
 
 def profile(runner: Runner, test: Test, repetitions: int) -> Profile:
-    """Profile a step of the test's tokens (one for decoding), best of some repetitions.
+    """Profile a step of the test's tokens (one for decoding), best of `repetitions` and more.
 
+    A step of milliseconds is repeated until one was not disturbed by anything else.
     Steps with and without clocks take turns, so that both meet the same machine.
     """
     limits = measure_limits(runner)
@@ -122,7 +127,8 @@ def profile(runner: Runner, test: Test, repetitions: int) -> Profile:
     count = min(test.prompt, runner.batch) or 1
     batch = Batch.of(random_tokens(runner, count), test.depth, 0)
     runs, walls = [], []
-    for _ in range(repetitions + 1):
+    started = perf_counter()
+    while len(walls) <= repetitions or perf_counter() - started < LONG_ENOUGH:
         go_back(runner, test.depth)
         runs.append(runner.profile(batch))
         go_back(runner, test.depth)

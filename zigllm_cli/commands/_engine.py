@@ -160,21 +160,22 @@ def open_model(request: EngineRequest) -> Model:
 
 
 class CompileNotice:
-    """Says on stderr that kernels are compiled, and in a terminal how far it is."""
+    """Says on stderr that kernels are compiled, and in a terminal how far it is.
+
+    Elsewhere it is said once in a process, however many notices there are.
+    """
 
     TEXT = "compiling kernels for this CPU, once"
-
-    def __init__(self) -> None:
-        self._said = False
+    said = False
 
     def __call__(self, done: int, count: int) -> None:
         if sys.stderr.isatty():
             line = f"{self.TEXT}: {done} of {count}" if done < count else ""
             sys.stderr.write(f"\r\x1b[K{line}")
             sys.stderr.flush()
-        elif not self._said:
+        elif not CompileNotice.said:
             talk(f"{self.TEXT} ...")
-        self._said = True
+            CompileNotice.said = True
 
 
 def prepare(runner: Runner, steps: Iterable[tuple[int, int]]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from zigllm_cli.atomic import check_output
 from zigllm_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from zigllm_cli.quantization.loss import Loss
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
+MOST_BITS = 64
+"""Of a weight: those of F64."""
+
 STEM = re.compile(r"[-.](f32|f16|bf16|fp16|fp32)$", re.IGNORECASE)
 
 
@@ -78,6 +82,9 @@ def plan(request: Request) -> Plan:
     targets = [request.type_name, request.target_size, request.target_bpw]
     if sum(target is not None for target in targets) != 1:
         raise UsageError("give one of TYPE (--list-types shows all), --target-size, --target-bpw")
+    bits = request.target_bpw
+    if bits is not None and not 0 < bits <= MOST_BITS:
+        raise UsageError(f"--target-bpw {bits:g} must be above 0, at most {MOST_BITS}")
     file = open_gguf(resolve(request.model))
     importance = request.importance
     if request.type_name is None:
@@ -111,9 +118,12 @@ def _by_budget(file: GGUFFile, request: Request) -> Plan:
 
 def run(request: Request) -> Result:
     """Write the new file."""
+    from zigllm_cli.catalog import resolve
     from zigllm_cli.commands._output import progress_bar
     from zigllm_cli.quantization.write import write_quantized
 
+    if request.output is not None:
+        check_output(request.output, [resolve(request.model)])
     planned = plan(request)
     path = output_path(request, planned)
     losses: dict[str, Loss] | None = {} if request.report else None

@@ -10,8 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
+from zigllm_cli.atomic import check_output
+from zigllm_cli.catalog import resolve
 from zigllm_cli.commands._output import human_bytes, human_count, talk
 from zigllm_cli.commands._train_view import view_for
 from zigllm_cli.errors import InputError, MemoryLimitError, UsageError
@@ -77,7 +80,6 @@ class _Run:
     @cached_property
     def initial(self) -> Initial | None:
         """The model to go on from."""
-        from zigllm_cli.catalog import resolve
         from zigllm_cli.train.initial import read_initial
 
         if self.request.init is None:
@@ -85,7 +87,14 @@ class _Run:
         given = [name for name in SIZES if name in self.request.changes]
         if given:
             raise UsageError(f"{given[0]} is that of {self.request.init}; it cannot be changed")
-        return read_initial(resolve(self.request.init))
+        found = read_initial(resolve(self.request.init))
+        wanted = self.settings.context
+        if "context" in self.request.changes and wanted > found.shape.context:
+            raise UsageError(
+                f"{self.request.init} knows {found.shape.context} positions; choose --ctx"
+                f" {found.shape.context} or less, not {wanted}"
+            )
+        return found
 
     def _task(self) -> Any:
         from zigllm_cli.train.tasks.names import Names
@@ -93,6 +102,7 @@ class _Run:
         from zigllm_cli.train.tasks.text import Text
 
         s, data, initial = self.settings, self.request.data, self.initial
+        _check_options(s, self.request)
         if s.task in PUZZLES:
             if data is not None:
                 raise UsageError(f"{s.task} makes its own data; leave {data} away")
@@ -125,7 +135,8 @@ class _Run:
             flat = initial.flat.astype(s.precision)
             return kind(shape, flat, parameters=initial.parameters, threads=threads)
         if fused:
-            return MicroNetwork.drawn(shape, self.task.random)
+            random = self.task.random if s.task == "names" else Random(s.seed)
+            return MicroNetwork.drawn(shape, random, s.precision)
         return Network.fresh(shape, s.seed, threads, s.precision)
 
     def go(self) -> None:
@@ -214,20 +225,33 @@ def checkpoint_of(output: Path) -> Path:
 
 def _check(request: Request) -> None:
     """Refuse now what could not be written at the end."""
-    output, checkpoint = request.output, checkpoint_of(request.output)
+    checkpoint = checkpoint_of(request.output)
+    inputs = [request.data, request.validation, request.init and resolve(request.init)]
+    check_output(request.output, inputs)
     if request.plot is not None:
         from zigllm_cli.commands._train_plot import check_form
 
         check_form(request.plot)  # and says now if matplotlib is missing
-    if output.is_dir():
-        raise InputError(f"cannot write {output}: it is a directory; name a file in it")
-    if not output.absolute().parent.is_dir():
-        raise InputError(f"cannot write {output}: there is no folder {output.absolute().parent}")
+        check_output(request.plot, inputs)
     if checkpoint.exists() and not (request.resume or request.restart):
         raise UsageError(
             f"{checkpoint} holds a run that is not finished: --resume goes on with it, --restart"
             " begins anew"
         )
+
+
+def _check_options(s: Settings, request: Request) -> None:
+    """Refuse options that this task, or this vocabulary, would not look at."""
+    made = s.task in PUZZLES
+    if request.validation is not None and (made or s.task == "names"):
+        kept = "keeps a part of its own back" if made else "learns from all documents"
+        raise UsageError(f"{s.task} {kept}; leave --validation out")
+    if made and "context" in request.changes:
+        raise UsageError(f"{s.task} makes sequences of one length; leave --ctx out")
+    if s.task not in ("text", "lines") and request.changes.get("vocabulary") == "bpe":
+        raise UsageError(f"{s.task} is learned by characters; leave --vocab out")
+    if "vocabulary_size" in request.changes and s.vocabulary != "bpe":
+        raise UsageError("--vocab-size is that of byte pairs; add --vocab bpe, or leave it out")
 
 
 def _as_in_file(s: Settings, shape: Shape) -> Settings:
@@ -254,7 +278,8 @@ def _check_memory(shape: Shape, s: Settings) -> None:
     from zigllm_cli.train.network import shards
 
     parameters = sum(tensor.size for tensor in model(shape.architecture).tensors(shape))
-    need = parameters * 4 * (4 + len(shards(s.batch, s.context)))
+    size = 8 if s.precision == "float64" else 4
+    need = parameters * size * (4 + len(shards(s.batch, s.context)))
     limit = memory_limit()
     if limit is not None and need > limit:
         raise MemoryLimitError(

@@ -94,6 +94,7 @@ class JsonLines(Lines):
         if not isnan(report.validation):
             values["validation_loss"] = report.validation
         write(json.dumps(values) + "\n")
+        sys.stdout.flush()
 
     def finish(self, trainer: Trainer, output: Path, samples: list[str]) -> None:
         """The last line tells of the file."""

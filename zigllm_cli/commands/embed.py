@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zigllm_cli.atomic import atomic_file, check_output
+from zigllm_cli.catalog import resolve
 from zigllm_cli.commands._engine import (
     CtxOption,
     EngineRequest,
@@ -107,6 +109,8 @@ def embed(
         raise UsageError(f"--rank is the pooling 'rank'; leave out --pooling {pooling}")
     if similarity and pooling in ("none", "rank"):
         raise UsageError(f"--similarity compares one vector per text, not --pooling {pooling}")
+    if npy is not None:
+        check_output(npy, [file, model and resolve(model)])
     lines = read_texts(texts or [], file)
     request = EngineRequest(
         model, threads=threads, ctx=ctx, override_kv=override_kv or (), lora=lora or ()
@@ -198,8 +202,6 @@ def show_vectors(
     if normalize:
         vectors = [normalized(vector) for vector in vectors]
     if npy is not None:
-        from zigllm_cli.atomic import atomic_file
-
         with atomic_file(npy) as out:
             np.save(out, np.concatenate([v.reshape(-1, v.shape[-1]) for v in vectors]))
         talk(f"wrote {sum(v.size // v.shape[-1] for v in vectors)} vectors to {npy}")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zigllm_cli.atomic import check_output
+from zigllm_cli.catalog import resolve
 from zigllm_cli.commands._engine import (
     EngineRequest,
     KvTypeOption,
@@ -98,6 +100,7 @@ def imatrix(
     if output is None:
         raise UsageError("name the matrix to write: -o FILE")
     form = _form(output, output_format)
+    check_output(output, [file, *(in_file or ()), model and resolve(model)])
     found = Importance(chunk_size=ctx)
     earlier = list(in_file or ())
     if resume and output.exists():

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zigllm_cli.atomic import check_output
+from zigllm_cli.catalog import resolve
 from zigllm_cli.commands import _perplexity_rules as rules
 from zigllm_cli.commands._engine import (
     EngineRequest,
@@ -290,7 +292,14 @@ def perplexity(
         *(rope_scaling, rope_scale, rope_freq_base, no_mmap, mlock),
         lora=lora or (),
     )
+    if kl_divergence_base is not None and not kl_divergence:
+        save_logits = save_logits or Path(kl_divergence_base)
+    else:
+        base = base or kl_divergence_base
     words = list(arguments or [])
+    for path in (output, per_token, save_logits, plot):
+        if path is not None:
+            check_output(path, [*words, file, *(name and resolve(name) for name in (model, base))])
     if mode == "merge":
         from zigllm_cli.commands._perplexity_merge import merge_parts
 
@@ -309,10 +318,6 @@ def perplexity(
 
         run_choices(choice, request, text, tasks, ctx, Form(json, output))
         return
-    if kl_divergence_base is not None and not kl_divergence:
-        save_logits = save_logits or Path(kl_divergence_base)
-        kl_divergence_base = None
-    base = base or kl_divergence_base
     if kl_divergence and base is None:
         raise UsageError("--kl-divergence needs a base to compare with; name it with --base")
     from zigllm_cli.commands._perplexity_report import report

@@ -9,7 +9,7 @@ import typer
 
 from zigllm_cli.commands._engine import ThreadsOption
 from zigllm_cli.commands._options import JsonOption, ModelArgument
-from zigllm_cli.errors import UsageError
+from zigllm_cli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from zigllm_cli.quantization.decisions import Wishes
@@ -263,7 +263,12 @@ def _wishes(
 
 def _words(path: Path | None) -> list[str]:
     """The settings of a `--tensor-type-file`."""
-    return path.read_text("utf-8").split() if path else []
+    if path is None:
+        return []
+    try:
+        return path.read_text("utf-8").split()
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no UTF-8 text; --tensor-type-file takes REGEX=TYPE") from None
 
 
 def _layers(text: str | None) -> frozenset[int]:

@@ -18,7 +18,7 @@ from math import prod
 from pathlib import Path
 from typing import BinaryIO
 
-from zigllm_cli.atomic import AtomicFiles
+from zigllm_cli.atomic import AtomicFiles, refuse_inputs
 from zigllm_cli.errors import UnsupportedError, UsageError, ZigllmError
 from zigllm_cli.gguf.entry import Entry, TypedList, encode_text, encode_value
 from zigllm_cli.gguf.model_file import SHARD_NAME, Tensor, shard_path
@@ -123,7 +123,7 @@ def write_gguf(
         groups = list(_split(tensors, alignment, split_max_bytes, split_max_tensors))
     if is_split:
         paths = _shard_paths(Path(path), len(groups))
-    _refuse_inputs(paths, inputs)
+    refuse_inputs(paths, inputs)
     with AtomicFiles() as files:
         for number, (target, group) in enumerate(zip(paths, groups, strict=True)):
             meta = entries
@@ -208,16 +208,6 @@ def _shard_paths(path: Path, count: int) -> list[Path]:
     match = SHARD_NAME.fullmatch(path.name)
     stem = path.parent / (match["stem"] if match else path.name.removesuffix(".gguf"))
     return [shard_path(stem, number, count) for number in range(count)]
-
-
-def _refuse_inputs(paths: list[Path], inputs: Iterable[str | os.PathLike[str]]) -> None:
-    used = set()
-    for source in inputs:
-        status = Path(source).stat()
-        used.add((status.st_dev, status.st_ino))
-    for path in paths:
-        if path.exists() and (path.stat().st_dev, path.stat().st_ino) in used:
-            raise UsageError(f"{path} is the file being read; write to another name")
 
 
 def _shard_entries(

@@ -147,21 +147,22 @@ def collect(
         for start in range(0, len(chunk), runner.batch):
             part = chunk[start : start + runner.batch]
             runner.step(Batch.of(part, start, 0, range(len(part))))
-        _take(runner, into, len(chunk))
-        into.chunks += 1
+        entries = _with_observed(runner, into.entries, len(chunk))
+        into.entries, into.chunks = entries, into.chunks + 1  # at once, whenever Ctrl-C comes
         if done:
             done(into)
     return into
 
 
-def _take(runner: ObservingRunner, into: Importance, rows: int) -> None:
-    """Move what was observed into the matrix."""
+def _with_observed(runner: ObservingRunner, old: dict[str, Sums], rows: int) -> dict[str, Sums]:
+    """Entries with what was observed added; the observations begin anew."""
+    entries = dict(old)
     for seen in runner.observations:
         if not np.isfinite(seen.sums).all():
             raise InputError(f"what goes into {seen.names[0]} is not finite; the model is broken")
         for name, new in importance_of(seen, rows).items():
-            if name in into.entries:
-                into.entries[name].add(new)
-            else:
-                into.entries[name] = new
+            if name in old:
+                new.add(old[name])
+            entries[name] = new
         seen.sums[:], seen.counts[:] = 0, 0
+    return entries

@@ -56,7 +56,7 @@ class Worker:
             timer.start()
             try:
                 return self._exchange(process, marshal.dumps(request))
-            except BaseException:
+            except BaseException:  # Ctrl-C too: its late answer would be taken for the next one's
                 self.stop()
                 raise
             finally:

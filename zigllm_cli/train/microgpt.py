@@ -25,10 +25,10 @@ class MicroNetwork(Network):
     """A network whose gradient is one call."""
 
     @classmethod
-    def drawn(cls, shape: Shape, random: Random) -> MicroNetwork:
+    def drawn(cls, shape: Shape, random: Random, dtype: Any = np.float64) -> MicroNetwork:
         """Parameters of a normal distribution, one by one in the order of the model's tensors."""
         parameters = Parameters(model(shape.architecture).tensors(shape))
-        flat = np.array([random.gauss(0, shape.init) for _ in range(parameters.size)])
+        flat = np.array([random.gauss(0, shape.init) for _ in range(parameters.size)], dtype)
         return cls(shape, flat, parameters=parameters)
 
     def learn(
@@ -43,7 +43,8 @@ class MicroNetwork(Network):
         for row, wanted in zip(tokens, targets, strict=True):
             length = int((wanted >= 0).sum())
             loss += kernels.learn(
-                self.flat, self._total, row[:length], wanted[:length], sizes, factor
+                *(self.flat, self._total, row[:length], wanted[:length]),
+                *(sizes, s.epsilon, factor),
             )
         return loss
 

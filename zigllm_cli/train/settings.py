@@ -7,7 +7,7 @@ Comments are welcome in it; it is meant to be read.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,13 @@ VOCABULARIES = ("characters", "bpe")
 TASKS = ("text", "lines", "names", "sort", "adder")
 PRECISIONS = ("float32", "float64")
 SCHEDULES = ("cosine", "linear")
+
+LACKING = {
+    "llama": ("bias",),
+    "gpt2": ("kv_heads", "rope_base"),
+    "microgpt": ("kv_heads", "rope_base", "bias", "dropout"),
+}
+"""By architecture, the settings that it has nothing for: they stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,13 @@ class Settings:
             value = getattr(self, name)
             if not least <= value <= most:
                 raise UsageError(f"{name} is {value}; choose {least} to {most}")
+        for name in LACKING[self.architecture]:
+            usual = (0, self.heads) if name == "kv_heads" else (FIELDS[name].default,)
+            if getattr(self, name) not in usual:
+                raise UsageError(
+                    f"{name} is {getattr(self, name)}, but {self.architecture} has no such thing;"
+                    " leave it out"
+                )
 
     def changed(self, **values: Any) -> Settings:
         """These with other values, each of the field's own type.
@@ -140,6 +154,8 @@ class Settings:
             init=self.init_std,
         )
 
+
+FIELDS = {each.name: each for each in fields(Settings)}
 
 MUCH = 1 << 20
 BOUNDS: dict[str, tuple[float, float]] = {
@@ -217,7 +233,6 @@ class Recipe:
     name: str
     settings: Settings
     about: str = ""
-    source: Path = field(default_factory=Path)
 
 
 def recipe_names() -> list[str]:
@@ -245,9 +260,6 @@ def read_recipe(name: str) -> Recipe:
         raise InputError(f"{path} is no TOML: {error}") from None
     about = str(values.pop("about", ""))
     try:
-        return Recipe(path.stem, Settings().changed(**values), about, path)
+        return Recipe(path.stem, Settings().changed(**values), about)
     except UsageError as error:
         raise UsageError(f"recipe {path.stem}: {error}") from None
-
-
-SETTING_NAMES = tuple(each.name for each in fields(Settings))

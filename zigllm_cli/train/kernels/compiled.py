@@ -44,11 +44,6 @@ def exact(function: Callable[..., Any]) -> Any:
     return _compiled(function, {"contract"})
 
 
-def strict(function: Callable[..., Any]) -> Any:
-    """The same, with every operation rounded as Python rounds it."""
-    return _compiled(function, False)
-
-
 def _compiled(function: Callable[..., Any], fast: Any) -> Any:
     prepare_numba()
     before, config.CACHE_DIR = config.CACHE_DIR, _folder()

@@ -19,14 +19,6 @@ def add(x, y):
 
 
 @kernel
-def scale(y, factor):
-    """Y *= factor."""
-    f = y.dtype.type(factor)
-    for i in range(y.size):
-        y[i] *= f
-
-
-@kernel
 def add_bias(y, bias):
     """Y[n, c] += bias[c]."""
     for n in range(y.shape[0]):

@@ -14,8 +14,6 @@ import numpy as np
 
 from zigllm_cli.train.kernels.compiled import kernel
 
-EPSILON = 1e-5
-
 
 @kernel
 def _matrix(flat, start, rows, columns):
@@ -45,19 +43,19 @@ def _linear_back(x, w, dy, dx, dw):
 
 
 @kernel
-def _norm(x, y):
+def _norm(x, y, epsilon):
     """RMSNorm without a gain."""
     for t in range(x.shape[0]):
         squares = x.dtype.type(0)
         for c in range(x.shape[1]):
             squares += x[t, c] * x[t, c]
-        r = 1 / np.sqrt(squares / x.shape[1] + EPSILON)
+        r = 1 / np.sqrt(squares / x.shape[1] + epsilon)
         for c in range(x.shape[1]):
             y[t, c] = x[t, c] * r
 
 
 @kernel
-def _norm_back(x, dy, dx):
+def _norm_back(x, dy, dx, epsilon):
     """Dx += its gradient; r is cheaper to compute again than to keep."""
     width = x.shape[1]
     for t in range(x.shape[0]):
@@ -65,7 +63,7 @@ def _norm_back(x, dy, dx):
         for c in range(width):
             squares += x[t, c] * x[t, c]
             dot += x[t, c] * dy[t, c]
-        r = 1 / np.sqrt(squares / width + EPSILON)
+        r = 1 / np.sqrt(squares / width + epsilon)
         for c in range(width):
             dx[t, c] += r * (dy[t, c] - x[t, c] * dot * r * r / width)
 
@@ -139,7 +137,7 @@ def _cross_entropy(logits, targets, factor):
 
 
 @kernel
-def learn(w, g, tokens, targets, sizes, factor):
+def learn(w, g, tokens, targets, sizes, epsilon, factor):
     """Add the gradient of `factor` times the summed loss to g; returns the sum."""
     vocabulary, context, width, heads, ff, layers = sizes
     n, square, wide = tokens.size, width * width, width * ff
@@ -159,12 +157,12 @@ def learn(w, g, tokens, targets, sizes, factor):
     for t in range(n):
         for c in range(width):
             embedded[t, c] = wte[tokens[t], c] + wpe[t, c]
-    _norm(embedded, streams[0])
+    _norm(embedded, streams[0], epsilon)
     for layer in range(layers):
         at = base + layer * per_layer
         x, y, z = streams[2 * layer], streams[2 * layer + 1], streams[2 * layer + 2]
         h, f = normed[2 * layer], hidden[layer]
-        _norm(x, h)
+        _norm(x, h, epsilon)
         for part in range(3):
             _linear(h, _matrix(w, at + part * square, width, width), qkv[layer, part])
         q, k, v = qkv[layer, 0], qkv[layer, 1], qkv[layer, 2]
@@ -172,7 +170,7 @@ def learn(w, g, tokens, targets, sizes, factor):
         y[:] = x
         _linear(mixed[layer], _matrix(w, at + 3 * square, width, width), y)
         h = normed[2 * layer + 1]
-        _norm(y, h)
+        _norm(y, h, epsilon)
         _linear(h, _matrix(w, at + 4 * square, ff, width), f)
         for t in range(n):
             for i in range(ff):
@@ -199,7 +197,7 @@ def learn(w, g, tokens, targets, sizes, factor):
                 df[t, i] = df[t, i] if f[t, i] > 0 else 0.0
         start = at + 4 * square
         _linear_back(h, _matrix(w, start, ff, width), df, dh, _matrix(g, start, ff, width))
-        _norm_back(y, dh, dx)
+        _norm_back(y, dh, dx, epsilon)
         da = np.zeros((n, width))
         start = at + 3 * square
         wo, dwo = _matrix(w, start, width, width), _matrix(g, start, width, width)
@@ -212,9 +210,9 @@ def learn(w, g, tokens, targets, sizes, factor):
             start = at + part * square
             wp, dwp = _matrix(w, start, width, width), _matrix(g, start, width, width)
             _linear_back(h, wp, d[part], dh, dwp)
-        _norm_back(x, dh, dx)
+        _norm_back(x, dh, dx, epsilon)
     de = np.zeros((n, width))
-    _norm_back(embedded, dx, de)
+    _norm_back(embedded, dx, de, epsilon)
     dwte, dwpe = _matrix(g, 0, vocabulary, width), _matrix(g, vocabulary * width, context, width)
     for t in range(n):
         for c in range(width):

@@ -9,6 +9,7 @@ out, so no question is ever both learned and asked.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -33,7 +34,7 @@ class Completing(Protocol):
         """Of sequences [B, T]: [B, T, vocabulary]."""
 
 
-class Puzzle:
+class Puzzle(ABC):
     """A task whose sequences are questions with their answers.
 
     Attributes:
@@ -52,9 +53,9 @@ class Puzzle:
         self.vocabulary = train_characters(DIGITS[: self.base], add_bos=False)
         self.digest = f"{type(self).__name__} {self.question} {self.base}"
 
+    @abstractmethod
     def answers(self, questions: Array) -> Array:
         """The right ones [N, answer]."""
-        raise NotImplementedError
 
     def wanted(self, questions: Array, random: np.random.Generator) -> Array:
         """Which questions to learn from, besides not being held out."""
