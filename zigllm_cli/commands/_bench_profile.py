@@ -126,7 +126,8 @@ def profile(runner: Runner, test: Test, repetitions: int) -> Profile:
     fill(runner, test.depth)
     count = min(test.prompt, runner.batch) or 1
     batch = Batch.of(random_tokens(runner, count), test.depth, 0)
-    runs, walls = [], []
+    runs: list[list[OperationTime]] = []
+    walls: list[float] = []
     started = perf_counter()
     while len(walls) <= repetitions or perf_counter() - started < LONG_ENOUGH:
         go_back(runner, test.depth)
