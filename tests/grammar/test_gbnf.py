@@ -115,4 +115,6 @@ def test_repetitions_without_end_are_a_sentence(tokenizer: Tokenizer) -> None:
     with pytest.raises(InputError):
         from_gbnf("root ::= x" + "+" * 5000 + '\nx ::= "a"', tokenizer)
     deep = "\n".join(f"r{n} ::= r{n + 1} r{n + 1}" for n in range(60))
-    from_gbnf(f'root ::= r0\n{deep}\nr60 ::= "a"', tokenizer)
+    with pytest.raises(InputError, match="allows no text of less than 50000 char"):
+        from_gbnf(f'root ::= r0\n{deep}\nr60 ::= "a"', tokenizer)
+    from_gbnf(f'root ::= r0\n{deep}\nr60 ::= "a"?', tokenizer)

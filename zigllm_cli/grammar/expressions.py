@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 
 LAST = 0x10FFFF
 
@@ -129,6 +130,29 @@ def nullable_rules(rules: Rules) -> set[str]:
             empty.add(name)
             waiting += users[name]
     return empty
+
+
+def shortest_texts(rules: Rules) -> dict[str, float]:
+    """Characters in the shortest text of each rule; infinity where a rule never ends."""
+    lengths = dict.fromkeys(rules, inf)
+    while True:
+        before = dict(lengths)
+        for name in reversed(list(rules)):
+            lengths[name] = min(lengths[name], _shortest(rules[name], lengths))
+        if lengths == before:
+            return lengths
+
+
+def _shortest(expression: Expression, lengths: Mapping[str, float]) -> float:
+    if isinstance(expression, Reference):
+        return lengths[expression.name]
+    if isinstance(expression, Repeat):
+        return expression.low * _shortest(expression.item, lengths) if expression.low else 0
+    if isinstance(expression, Sequence):
+        return sum(_shortest(item, lengths) for item in expression.items)
+    if isinstance(expression, Choice):
+        return min(_shortest(item, lengths) for item in expression.items)
+    return 1
 
 
 def is_nullable(expression: Expression, empty: set[str]) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from graphlib import CycleError, TopologicalSorter
+from math import inf
 
 from zigllm_cli.errors import InputError
 from zigllm_cli.grammar.expressions import (
@@ -30,6 +31,7 @@ from zigllm_cli.grammar.expressions import (
     literal,
     nullable_rules,
     references,
+    shortest_texts,
     union,
 )
 
@@ -43,6 +45,9 @@ MOST_NESTED = 100
 
 MOST_DEEP = 500
 """Rules that lead to each other in a chain: the automaton's library has a stack for 2000."""
+
+LONGEST = 50_000
+"""Characters that a rule may ask for; by doubling, sixty rules could ask for any number."""
 
 TokenId = Callable[[str], int | None]
 """The id of the token with a text; None where the text is not one token."""
@@ -78,6 +83,11 @@ def parse_gbnf(text: str, token_id: TokenId, *, name: str = "the grammar") -> Ru
         raise InputError(f"{name}: rule {rule!r} begins with itself (left recursion)") from None
     if _depth(rules) > MOST_DEEP:
         raise InputError(f"{name} has more than {MOST_DEEP} rules inside each other")
+    for rule, length in shortest_texts(rules).items():
+        if LONGEST < length < inf:
+            raise InputError(
+                f"{name}: rule {rule!r} allows no text of less than {LONGEST} characters"
+            )
     return rules
 
 
