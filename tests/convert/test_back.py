@@ -96,6 +96,7 @@ def test_what_has_no_way_back(
         ([models / "phi3-longrope/model-f32.gguf"], 4, "phi3 models"),
         ([models / "gpt2/hf"], 2, "--to-folder converts GGUF files"),
         ([models / "gpt2/model-f32.gguf", "--type", "q8_0"], 2, "not 'q8_0'"),
+        ([models / "gpt2/model-f32.gguf", "--verify"], 2, "--verify does not go with --to-folder"),
     ):
         command = ["convert", *map(str, words), "--to-folder", "-o", out]
         assert run(command) == code

@@ -321,6 +321,7 @@ def test_bad_archives(tmp_path: Path) -> None:
         "overlaps": (place - 4, struct.pack("<I", good.index(b"PK\x03\x04", 4))),
         "lies about its size": (place - 26, struct.pack("<II", 1 << 20, 1 << 20)),
         "is cut": (len(good) - 30, b""),
+        "wants another unzip": (good.index(b"PK\x01\x02") + 6, b"\xff"),
     }.items():
         start, data = change
         end = start + len(data) if data else len(good)

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from zigllm_cli.errors import UsageError
+from zigllm_cli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from zigllm_cli.convert.conversion import Conversion, Options
@@ -32,6 +32,7 @@ class Request:
     split_max_size: str | None = None
     byte_order: str = "little"
     merge_lora: Sequence[str] = ()
+    dry_run: bool = False
     verify: bool = False
     threads: int | None = None
 
@@ -85,31 +86,61 @@ def found(source: Path) -> Path:
     """
     from zigllm_cli.catalog import resolve
 
-    return source if source.exists() else resolve(source)
+    if source.exists():
+        return source
+    try:
+        return resolve(source)
+    except InputError:
+        raise InputError(
+            f"there is no file or folder {source}, and no alias of this name in models.toml; "
+            "give the path of what is to be converted"
+        ) from None
 
 
 def to_folder(request: Request) -> list[Path]:
     """Write a GGUF file as a Hugging Face folder; returns its files."""
     from zigllm_cli.commands._engine import CompileNotice
     from zigllm_cli.commands._output import progress_bar
-    from zigllm_cli.convert.folder.write import write_folder
-    from zigllm_cli.convert.source import read_source
+    from zigllm_cli.convert.folder.write import folder_rows, write_folder
+    from zigllm_cli.convert.source import check_model, read_source
     from zigllm_cli.engine.threads import default_threads
 
+    _check_for_folder(request)
     source = found(request.source)
     conversion = read_source(source, request.options)
     if not conversion.is_gguf:
         raise UsageError(f"--to-folder converts GGUF files; {source} is a {conversion.source}")
+    check_model(conversion)
     folder = request.output or source.resolve().with_name(f"{source.stem}-hf")
-    with progress_bar("converting", conversion.parameters * 2) as progress:
+    rows = folder_rows(conversion, request.type_name)
+    with progress_bar("converting", sum(row.nbytes for row in rows)) as progress:
         return write_folder(
             conversion,
             folder,
-            request.type_name,
+            rows,
             threads=request.threads or default_threads(),
             compiling=CompileNotice(),
             progress=progress,
         )
+
+
+def _check_for_folder(request: Request) -> None:
+    """Whether nothing was asked for that folders cannot have.
+
+    Raises:
+        UsageError: something was.
+    """
+    given = {
+        "--merge-lora": request.merge_lora,
+        "--imatrix": request.imatrix,
+        "--split-max-size": request.split_max_size,
+        "--byte-order": request.byte_order != "little",
+        "--dry-run": request.dry_run,
+        "--verify": request.verify,
+    }
+    for option, value in given.items():
+        if value:
+            raise UsageError(f"{option} does not go with --to-folder; leave it out")
 
 
 def default_path(source: Path, type_name: str) -> Path:

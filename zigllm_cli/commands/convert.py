@@ -170,12 +170,13 @@ def convert(
         imatrix=imatrix,
         split_max_size=split_max_size,
         byte_order=byte_order,
+        dry_run=dry_run,
         verify=verify,
         threads=threads,
     )
     if to_folder:
         out.show_folder(convert_to_folder(request), json=json)
-    elif dry_run:
+    elif request.dry_run:
         out.show_plan(plan(request), json=json)
     else:
         out.show_result(run(request), json=json)

@@ -70,13 +70,6 @@ class Keys:
     def array(self, key: str, kind: ValueType, items: Sequence[Any] | None) -> None:
         self.put(key, ValueType.ARRAY, None if items is None else TypedList(kind, items))
 
-    def u32s(self, key: str, value: int | Sequence[int] | None) -> None:
-        """One number for all layers, or one for each."""
-        if value is None or isinstance(value, int):
-            self.u32(key, value)
-        else:
-            self.array(key, ValueType.UINT32, value)
-
     def entries(self) -> Iterator[Entry]:
         """As they are written.
 
@@ -98,6 +91,7 @@ class SourceTensor:
         read: the values, in any shape whose order is row after row; a view of a map where nothing
             has to be moved.
         release: called when the values are no longer needed: lets pages of the map go.
+        order: byte order of the values.
     """
 
     name: str

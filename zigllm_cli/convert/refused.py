@@ -117,10 +117,9 @@ def read(path: Path, options: Options) -> Conversion:
 def _format_of(path: Path) -> Format | None:
     if path.is_dir():
         return next((f for f in FORMATS if any(any(path.glob(x)) for x in f.files)), None)
-    if Path(f"{path}.index").is_file():
-        path = Path(
-            f"{path}.index"
-        )  # a TensorFlow checkpoint is named by what its files begin with
+    index = Path(f"{path}.index")
+    if index.is_file():  # a TensorFlow checkpoint is named by what its files begin with
+        path = index
     if not path.is_file():
         return None
     with path.open("rb") as file:

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from zigllm_cli.convert.stored import SIZES, stored_values
-from zigllm_cli.convert.values import DTYPES, Array, Values
+from zigllm_cli.convert.stored import SIZES, stored_dtype, stored_values
+from zigllm_cli.convert.values import Array, Values
 from zigllm_cli.errors import InputError
 from zigllm_cli.gguf.model_file import forget
 
@@ -72,7 +72,7 @@ class SafetensorsFile:
         Raises:
             UnsupportedError: of a type that is not converted.
         """
-        dtype = DTYPES.get(record.dtype, f"<u{SIZES.get(record.dtype, 1)}")
+        dtype = stored_dtype(record.dtype)
         return stored_values(
             record.name,
             record.dtype,

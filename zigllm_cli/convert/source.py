@@ -51,14 +51,17 @@ def read_source(path: Path, options: Options | None = None) -> Conversion:
         UnsupportedError: a format, or a model, that is not converted.
     """
     conversion = find_source(path).read(path, options or Options())
-    _check(conversion)
+    if not conversion.is_gguf and conversion.metadata.get("general.type") == "model":
+        check_model(conversion)
     return conversion
 
 
-def _check(conversion: Conversion) -> None:
-    """Whether a model has what its architecture needs, in the right shapes, and nothing else."""
-    if conversion.is_gguf or conversion.metadata.get("general.type") != "model":
-        return
+def check_model(conversion: Conversion) -> None:
+    """Whether a model has what its architecture needs, in the right shapes, and nothing else.
+
+    Raises:
+        InputError: not so.
+    """
     for finding in (*check_keys(conversion), *check_tensors(conversion)):
         if finding.severity == PROBLEM:
             raise InputError(f"{conversion.source}: {finding.message}")

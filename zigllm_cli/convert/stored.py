@@ -31,6 +31,14 @@ SIZES = {
 """Bytes of a value."""
 
 
+def stored_dtype(dtype: str) -> str:
+    """NumPy's dtype of values as they stand in files, little-endian.
+
+    BF16 and 8-bit floats, which NumPy does not have, are unsigned integers of their size.
+    """
+    return DTYPES.get(dtype, f"<u{SIZES.get(dtype, 1)}")
+
+
 def stored_values(
     name: str,
     dtype: str,

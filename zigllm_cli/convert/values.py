@@ -1,6 +1,6 @@
 """A source's tensor as an array that is not read yet, and what conversions do with such arrays.
 
-    values.rows(0, 64)                         # a part
+    values.part(0, 64)                         # rows
     values.moved((4, 8), lambda a: a.T)        # the same numbers in another order
     values.computed(lambda a: a + 1)           # other numbers, as float32
     stacked([expert_0, expert_1])              # several as one

@@ -70,7 +70,9 @@ def parse_spec(spec: Spec) -> tuple[Path, float]:
         try:
             path, scale = Path(stem), float(number)
         except ValueError:
-            raise UsageError(f"--lora {text}: {number!r} is not a number") from None
+            raise UsageError(
+                f"{text}: the scale {number!r} is not a number; write FILE=0.5, or FILE alone"
+            ) from None
     if not isfinite(scale):
         raise UsageError(f"the scale of {path} is {scale}: it must be a finite number")
     return path, scale
@@ -113,7 +115,9 @@ def check_adapter(adapter: GGUFFile) -> None:
     """
     path = adapter.path
     if adapter.metadata.get("general.type") != "adapter":
-        raise InputError(f"{path} is a model, not an adapter; --lora takes files of adapters")
+        raise InputError(
+            f"{path} is a model, not an adapter: make one of a PEFT folder with zigllm convert"
+        )
     kind = adapter.metadata.get("adapter.type")
     if kind != "lora":
         raise UnsupportedError(f"{path} is an adapter of type {kind!r:.50}; only lora is known")

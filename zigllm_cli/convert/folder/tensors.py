@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from zigllm_cli.convert.conversion import Conversion, SourceTensor
 from zigllm_cli.convert.folder.targets import Target
+from zigllm_cli.convert.hf.rows import to_halves
 from zigllm_cli.convert.values import DTYPES, Array, Values
 from zigllm_cli.errors import UnsupportedError
 from zigllm_cli.gguf.types import tensor_type
@@ -40,15 +42,15 @@ def folder_tensors(model: Conversion, target: Target) -> Iterator[tuple[str, Val
         values = _moved_back(values_of(tensor), inner, model, target)
         if not match:
             prefix = "" if old == "lm_head" else target.prefix
-            yield name, _named(values, f"{prefix}{old}.{ending}")
+            yield name, replace(values, name=f"{prefix}{old}.{ending}")
             continue
         start = f"{target.prefix}{target.layers}.{match[1]}."
         if "#" not in old:
-            yield name, _named(values, f"{start}{old}.{ending}")
+            yield name, replace(values, name=f"{start}{old}.{ending}")
             continue
         for expert in range(values.shape[0]):
             one = values.part(expert, expert + 1).reshaped(*values.shape[1:])
-            yield name, _named(one, f"{start}{old.replace('#', str(expert))}.{ending}")
+            yield name, replace(one, name=f"{start}{old.replace('#', str(expert))}.{ending}")
 
 
 def values_of(tensor: SourceTensor) -> Values:
@@ -69,10 +71,6 @@ def values_of(tensor: SourceTensor) -> Values:
     return Values(tensor.name, shape, kind, read, tensor.release)
 
 
-def _named(values: Values, name: str) -> Values:
-    return Values(name, values.shape, values.type, values.read, values.release)
-
-
 def _moved_back(values: Values, inner: str, model: Conversion, target: Target) -> Values:
     """What `Family.inside` and `outside` did, undone."""
     family = target.family
@@ -87,12 +85,3 @@ def _moved_back(values: Values, inner: str, model: Conversion, target: Target) -
     if target.model_type == "gpt2" and inner in conv1d:
         return values.transposed()
     return values
-
-
-def to_halves(values: Values, heads: int) -> Values:
-    """Rows of heads from rotated neighbours to rotated halves: `to_neighbours` undone."""
-    rows, rest = values.shape[0], values.shape[1:]
-    pairs = (heads, rows // heads // 2, 2, *rest)
-    return values.moved(
-        values.shape, lambda array: array.reshape(pairs).swapaxes(1, 2).reshape(values.shape)
-    )

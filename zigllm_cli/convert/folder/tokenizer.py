@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from zigllm_cli.convert.conversion import Conversion
+from zigllm_cli.errors import InputError
 from zigllm_cli.tokenizers.pretokenizers import PreTokenizer, pretokenizer
-from zigllm_cli.tokenizers.vocabulary import TokenType
+from zigllm_cli.tokenizers.vocabulary import TokenType, Vocabulary
 
 SPECIALS = {
     "bos": "bos_token_id",
@@ -22,15 +23,35 @@ SPECIALS = {
 def tokenizer_files(model: Conversion) -> Iterator[tuple[str, bytes]]:
     """Names and contents; none where the file has no tokenizer, or one without a way back."""
     kind = model.metadata.get("tokenizer.ggml.model")
+    if kind not in ("llama", "gpt2"):
+        return
+    _check(model)
     if kind == "llama":
         yield "tokenizer.model", sentence_pieces(model)
         name = "GemmaTokenizer" if model.architecture.startswith("gemma") else "LlamaTokenizer"
-    elif kind == "gpt2":
+    else:
         yield "tokenizer.json", _json(byte_level(model))
         name = "PreTrainedTokenizerFast"
-    else:
-        return
     yield "tokenizer_config.json", _json(_config(model, name))
+
+
+def _check(model: Conversion) -> None:
+    """Whether every token has a type, and ids are those of tokens.
+
+    Raises:
+        InputError: not so.
+    """
+    vocabulary = Vocabulary(model.metadata)
+    types = _get(model, "token_type")
+    if types is None or len(types) != len(vocabulary.tokens):
+        raise InputError(
+            f"{model.paths[0]} has {len(vocabulary.tokens)} tokens, but not a type for each;"
+            " zigllm inspect --check tells more"
+        )
+    for key in SPECIALS.values():
+        number = _get(model, key, 0)
+        if not isinstance(number, int) or not 0 <= number < max(len(types), 1):
+            raise InputError(f"{model.paths[0]}: {key} is {number!r:.40}, which is no token")
 
 
 def _json(value: Any) -> bytes:
@@ -80,6 +101,7 @@ def _piece(text: str, score: float, kind: int) -> bytes:
 
 
 def _varint(value: int) -> bytes:
+    value &= (1 << 64) - 1  # as protobuf writes numbers below 0
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

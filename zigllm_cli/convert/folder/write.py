@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from zigllm_cli.atomic import AtomicFiles
 from zigllm_cli.convert.conversion import Conversion
-from zigllm_cli.convert.folder.targets import Target, target_of
+from zigllm_cli.convert.folder.targets import target_of
 from zigllm_cli.convert.folder.tensors import folder_tensors
 from zigllm_cli.convert.folder.tokenizer import tokenizer_files
+from zigllm_cli.convert.hf.card import SAMPLING
+from zigllm_cli.convert.values import Values
 from zigllm_cli.errors import InputError, UsageError
 from zigllm_cli.gguf.types import TensorType, tensor_type
+from zigllm_cli.gguf.writer import Progress
 from zigllm_cli.jit import Kernel, compile_missing
 from zigllm_cli.quantization.convert import Converter, kernels_of
 from zigllm_cli.quantization.decisions import Decision
@@ -23,40 +26,51 @@ CHUNK = 8 << 20
 DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
-def write_folder(
-    model: Conversion,
-    folder: Path,
-    type_name: str,
-    *,
-    threads: int = 1,
-    compiling: Callable[[int, int], None] | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> list[Path]:
-    """Write the model of a GGUF file; returns the files.
+def folder_rows(model: Conversion, type_name: str) -> list[Decision]:
+    """The tensors under transformers' names, and the type of each.
 
     Args:
         type_name: of matrices: auto keeps plain types and makes F16 of quantised ones.
 
     Raises:
-        UsageError: another type, or a folder that holds a model already.
+        UsageError: another type.
         UnsupportedError: an architecture without a way back.
     """
-    if type_name.upper() not in ("AUTO", *TYPES):
+    wanted = type_name.upper()
+    if wanted not in ("AUTO", *TYPES):
         raise UsageError(f"a folder's type is auto, f32, f16 or bf16, not {type_name!r}")
+    tensors = folder_tensors(model, target_of(model))
+    return [_decision(model, name, values, wanted) for name, values in tensors]
+
+
+def write_folder(
+    model: Conversion,
+    folder: Path,
+    rows: list[Decision],
+    *,
+    threads: int = 1,
+    compiling: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Write the model of a GGUF file; returns the files.
+
+    Args:
+        rows: what `folder_rows` has decided.
+        progress: told the bytes that were written since the last call.
+
+    Raises:
+        InputError: there is no place to write.
+        UsageError: the folder holds a model already.
+    """
     if (folder / "config.json").exists():
         raise UsageError(f"{folder} holds a model already; name another folder")
-    target = target_of(model)
-    rows = [
-        _decision(model, name, values, type_name.upper())
-        for name, values in folder_tensors(model, target)
-    ]
     compile_missing(_kernels(model, rows), compiling)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write {folder}: {(error.strerror or '').lower()}") from None
     texts = {
-        "config.json": _json(config_of(model, target, rows)),
+        "config.json": _json(config_of(model, rows)),
         "generation_config.json": _json(_generation(model)),
         **dict(tokenizer_files(model)),
     }
@@ -74,7 +88,7 @@ def write_folder(
     return [folder / name for name in (*texts, "model.safetensors")]
 
 
-def _decision(model: Conversion, name: str, values: Any, wanted: str) -> Decision:
+def _decision(model: Conversion, name: str, values: Values, wanted: str) -> Decision:
     """A tensor under transformers' name and its type; vectors stay as they are."""
     source = model.tensors[name]
     kind: TensorType = source.type
@@ -95,7 +109,7 @@ def _kernels(model: Conversion, rows: list[Decision]) -> list[Kernel]:
     return list(dict.fromkeys(needed))
 
 
-def _chunks(row: Decision, converter: Converter) -> Any:
+def _chunks(row: Decision, converter: Converter) -> Iterator[memoryview]:
     if row.changes:
         yield from (piece.data for piece in converter.chunks(row, None))
         return
@@ -119,8 +133,9 @@ def _table(rows: list[Decision]) -> bytes:
     return len(head).to_bytes(8, "little") + head
 
 
-def config_of(model: Conversion, target: Target, rows: list[Decision]) -> dict[str, Any]:
+def config_of(model: Conversion, rows: list[Decision]) -> dict[str, Any]:
     """`config.json`."""
+    target = target_of(model)
     matrices = [row.type.name for row in rows if len(row.tensor.shape) > 1]
     tokens = model.metadata.get("tokenizer.ggml.tokens")
     embedding = model.tensors["token_embd.weight"].shape
@@ -146,14 +161,7 @@ def _generation(model: Conversion) -> dict[str, Any]:
         number = model.metadata.get(f"tokenizer.ggml.{kind}_token_id")
         if number is not None:
             found[f"{kind}_token_id"] = number
-    names = {
-        "temp": "temperature",
-        "top_k": "top_k",
-        "top_p": "top_p",
-        "min_p": "min_p",
-        "penalty_repeat": "repetition_penalty",
-    }
-    for key, name in names.items():
+    for key, (_, name) in SAMPLING.items():
         value = model.metadata.get(f"general.sampling.{key}")
         if value is not None:
             found[name] = value

@@ -7,6 +7,7 @@ The card is the YAML at the head of README.md
 from __future__ import annotations
 
 import re
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,6 @@ def _put_sources(keys: Keys, kind: str, names: list[str], site: str) -> None:
 def _put_sampling(keys: Keys, generation: dict[str, Any]) -> None:
     for key, (kind, name) in SAMPLING.items():
         value = generation.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value):
             whole = kind is ValueType.INT32
             keys.put(f"general.sampling.{key}", kind, int(value) if whole else float(value))

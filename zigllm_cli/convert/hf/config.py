@@ -63,6 +63,11 @@ class Config:
         names = self.values.get("architectures")
         return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else ""
 
+    def assume(self, **values: Any) -> None:
+        """Take these where the file says nothing, as the class of transformers does."""
+        said = {name: value for name, value in self.values.items() if value is not None}
+        self.values = {**values, **said}
+
     def get(self, *names: str) -> Any:
         """The first of these that is there."""
         return next((self.values[n] for n in names if self.values.get(n) is not None), None)

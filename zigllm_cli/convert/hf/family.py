@@ -11,12 +11,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
-import numpy as np
-
 from zigllm_cli.convert.conversion import Keys, SourceTensor
 from zigllm_cli.convert.hf.config import Config
 from zigllm_cli.convert.hf.rope import llama3_factors, put_rope_keys
-from zigllm_cli.convert.values import Array, Values, constant, stacked
+from zigllm_cli.convert.hf.rows import to_neighbours
+from zigllm_cli.convert.values import Values, constant, stacked
 from zigllm_cli.errors import InputError
 from zigllm_cli.gguf import ValueType
 
@@ -99,11 +98,8 @@ class Family:
     def put_keys(self, keys: Keys) -> None:
         """Hyper-parameters; these are what most families have."""
         c = self.config
-        keys.u32(".block_count", c.layers)
-        keys.u32(".context_length", self.context_length())
-        keys.u32(".embedding_length", c.width)
-        keys.u32s(".feed_forward_length", c.whole("intermediate_size", "n_inner", "hidden_dim"))
-        keys.u32(".attention.head_count", c.heads)
+        feed_forward = c.whole("intermediate_size", "n_inner", "hidden_dim")
+        self.put_sizes(keys, self.context_length(), feed_forward)
         keys.u32(".attention.head_count_kv", c.whole("num_key_value_heads", "n_kv_heads"))
         if c.get("is_causal") is False:
             keys.flag(".attention.causal", False)
@@ -115,6 +111,21 @@ class Family:
         keys.u32(".attention.key_length", width)
         keys.u32(".attention.value_length", width)
 
+    def put_sizes(self, keys: Keys, context: int | None, feed_forward: int | None) -> None:
+        """The sizes that every file gives."""
+        c = self.config
+        keys.u32(".context_length", context)
+        keys.u32(".embedding_length", c.width)
+        keys.u32(".feed_forward_length", feed_forward)
+        keys.u32(".block_count", c.layers)
+        keys.u32(".attention.head_count", c.heads)
+
+    def put_rotated_width(self, keys: Keys, share: float) -> None:
+        """How much of each head is rotated; a share where the file says nothing."""
+        said = self.config.rope_number("partial_rotary_factor")
+        rotated = (share if said is None else said) * self.config.head_width
+        keys.u32(".rope.dimension_count", int(rotated))
+
     def put_expert_keys(self, keys: Keys) -> None:
         """What a mixture of experts has."""
         c = self.config
@@ -123,7 +134,7 @@ class Family:
         keys.u32(".expert_group_count", c.whole("n_group"))
         keys.u32(".expert_group_used_count", c.whole("topk_group"))
         gating = c.get("scoring_func", "score_function", "score_func")
-        if gating is not None and gating not in GATING:
+        if gating is not None and (not isinstance(gating, str) or gating not in GATING):
             raise InputError(f"{c.path}: scoring_func is {gating!r:.60}, which is not known")
         keys.u32(".expert_gating_func", GATING.get(gating) if gating else None)
 
@@ -278,43 +289,3 @@ def renamed(name: str, table: Tables, values: Values, architecture: str) -> str:
     if stem in table and ending in ("weight", "bias"):
         return f"{table[stem]}{dot}{ending}"
     raise InputError(f"{values.name} is not a tensor of a {architecture} model")
-
-
-def to_neighbours(values: Values, heads: int) -> Values:
-    """Rows of query or key heads from rotated halves (i, i + n/2) to rotated neighbours (2i, 2i+1).
-
-    Raises:
-        InputError: the rows are not whole heads.
-    """
-    rows, rest = values.shape[0], values.shape[1:]
-    if rows % (2 * heads):
-        raise InputError(f"{values.name} of {rows} rows does not have {heads} heads")
-    halves = (heads, 2, rows // heads // 2, *rest)
-    return values.moved(
-        values.shape, lambda array: array.reshape(halves).swapaxes(1, 2).reshape(values.shape)
-    )
-
-
-def grouped_to_parts(values: Values, groups: int, sizes: tuple[int, ...], width: int) -> Values:
-    """Fused rows from [group][query heads, key, value] to all queries, all keys, all values.
-
-    Args:
-        sizes: heads of each kind in a group.
-        width: rows of a head.
-
-    Raises:
-        InputError: the rows are not so many.
-    """
-    rest = values.shape[1:]
-    if values.shape[0] != groups * sum(sizes) * width:
-        raise InputError(
-            f"{values.name} of {values.shape[0]} rows is not {groups} groups of {sum(sizes)} heads"
-        )
-
-    def move(array: Array) -> Array:
-        heads = array.reshape(groups, sum(sizes), width, *rest)
-        cuts = np.cumsum(sizes)[:-1]
-        parts = [part.reshape(-1, *rest) for part in np.split(heads, cuts, axis=1)]
-        return np.concatenate(parts)
-
-    return values.moved(values.shape, move)

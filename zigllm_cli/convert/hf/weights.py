@@ -92,7 +92,8 @@ def _check_index(folder: Path, found: dict[str, Values]) -> None:
 
 
 def _check_packed(found: dict[str, Values], config: Config) -> None:
-    method = (config.get("quantization_config") or {}).get("quant_method")
+    settings = config.get("quantization_config")
+    method = settings.get("quant_method") if isinstance(settings, dict) else None
     for name in found:
         if name.endswith(PACKED):
             raise UnsupportedError(

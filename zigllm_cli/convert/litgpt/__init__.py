@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zigllm_cli.convert.conversion import Conversion, Options
+from zigllm_cli.convert.conversion import Conversion, Keys, Options
 
-MODEL, CONFIG = "lit_model.pth", "model_config.yaml"
+MODEL, LORA, CONFIG = "lit_model.pth", "lit_model.pth.lora", "model_config.yaml"
 
 
 def recognises(path: Path) -> bool:
     """A folder with both files, or the file with the other one beside it."""
     folder = path if path.is_dir() else path.parent
-    names = (MODEL, f"{MODEL}.lora") if path.is_dir() else (path.name,)
+    names = (MODEL, LORA) if path.is_dir() else (path.name,)
     found = any(name.startswith(MODEL) and (folder / name).is_file() for name in names)
     return found and (folder / CONFIG).is_file()
 
@@ -32,7 +32,6 @@ def read(path: Path, options: Options) -> Conversion:
         UnsupportedError: a model that is built like none that is converted.
         UsageError: the base of LoRA is not known.
     """
-    from zigllm_cli.convert.conversion import Keys
     from zigllm_cli.convert.hf.families import family_of
     from zigllm_cli.convert.hf.tokenizer import put_tokenizer
     from zigllm_cli.convert.litgpt.config import read_config

@@ -10,16 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 
 import numpy as np
 
+from zigllm_cli.convert.litgpt import LORA, MODEL
 from zigllm_cli.convert.litgpt.config import Shape, read_yaml
 from zigllm_cli.convert.torch import read_torch, tensors_of, values_of
 from zigllm_cli.convert.values import Array, Values, concatenated
 from zigllm_cli.errors import InputError, UnsupportedError, UsageError
 
-MODEL, LORA, SETTINGS = "lit_model.pth", "lit_model.pth.lora", "hyperparameters.yaml"
+SETTINGS = "hyperparameters.yaml"
 
 LLAMA = {
     "transformer.wte": "model.embed_tokens",
@@ -165,7 +167,7 @@ def _read_lora(folder: Path) -> tuple[Lora, Path | None]:
     settings = read_yaml(folder / SETTINGS)
     rank, alpha = settings.get("lora_r"), settings.get("lora_alpha")
     for name, value in (("lora_r", rank), ("lora_alpha", alpha)):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
             raise InputError(f"{folder / SETTINGS}: {name} is {value!r:.50}, not a number above 0")
     query, key, value = (bool(settings.get(f"lora_{part}")) for part in PARTS)
     said = settings.get("checkpoint_dir")

@@ -11,29 +11,13 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from zigllm_cli.convert.stored import SIZES, stored_dtype
 from zigllm_cli.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_DIMENSIONS = 16
-
-SIZES = {
-    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
-    "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1,
-}  # fmt: skip
-"""Bytes of a value, by the names that safetensors gives to types."""
-
-STORED_AS = {
-    "F64": "f8",
-    "F32": "f4",
-    "F16": "f2",
-    "I64": "i8",
-    "I32": "i4",
-    "I16": "i2",
-    "I8": "i1",
-}
-"""NumPy's own types; the others are read as unsigned integers of their size."""
 
 STORAGES = {
     "DoubleStorage": "F64", "FloatStorage": "F32", "HalfStorage": "F16", "BFloat16Storage": "BF16",
@@ -58,7 +42,7 @@ class Storage:
 
     Attributes:
         key: its name in the file.
-        type: of its values, in the spelling of `SIZES`; "U8" for bytes of no type.
+        type: of its values, as safetensors names it; "U8" for bytes of no type.
         count: how many.
         data: its bytes, in the map of the file; None until the file's reader has found them.
         order: byte order of its values.
@@ -83,7 +67,7 @@ class TorchTensor:
     """A view of a storage.
 
     Attributes:
-        type: of the values, in the spelling of `SIZES`.
+        type: of the values, as safetensors names it.
         offset: of the first value, in values.
         shape: sizes, the contiguous dimension last as a rule.
         strides: values from one to the next, per dimension.
@@ -110,10 +94,10 @@ class TorchTensor:
         import numpy as np
 
         assert self.storage.data is not None, "the file's reader has checked all storages"
-        size = SIZES[self.type]
-        dtype = np.dtype(self.storage.order + STORED_AS.get(self.type, f"u{size}"))
-        strides = tuple(size * stride for stride in self.strides)
-        return np.ndarray(self.shape, dtype, self.storage.data, self.offset * size, strides)
+        dtype = np.dtype(stored_dtype(self.type).replace("<", self.storage.order))
+        strides = tuple(dtype.itemsize * stride for stride in self.strides)
+        start = self.offset * dtype.itemsize
+        return np.ndarray(self.shape, dtype, self.storage.data, start, strides)
 
 
 def view(storage: Any, type: str | None, offset: Any, shape: Any, strides: Any) -> TorchTensor:

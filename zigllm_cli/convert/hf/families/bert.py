@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from zigllm_cli.convert.conversion import Keys, SourceTensor
 from zigllm_cli.convert.hf.family import Family
@@ -38,11 +39,7 @@ class Bert(Family):
 
     def put_keys(self, keys: Keys) -> None:
         c = self.config
-        keys.u32(".block_count", c.layers)
-        keys.u32(".context_length", self.context_length())
-        keys.u32(".embedding_length", c.width)
-        keys.u32(".feed_forward_length", c.need("intermediate_size", "hidden_dim"))
-        keys.u32(".attention.head_count", c.heads)
+        self.put_sizes(keys, self.context_length(), c.need("intermediate_size", "hidden_dim"))
         keys.f32(".attention.layer_norm_epsilon", c.number("layer_norm_eps") or 1e-12)
         keys.flag(".attention.causal", False)
         labels = self.labels()
@@ -102,4 +99,4 @@ class Roberta(Bert):
 
 def _of_today(values: Values) -> Values:
     name = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", values.name))
-    return Values(name, values.shape, values.type, values.read, values.release)
+    return replace(values, name=name)

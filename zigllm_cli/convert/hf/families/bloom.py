@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from zigllm_cli.convert.conversion import Keys
-from zigllm_cli.convert.hf.family import Family, grouped_to_parts
+from zigllm_cli.convert.hf.family import Family
+from zigllm_cli.convert.hf.rows import grouped_to_parts
 from zigllm_cli.convert.values import Values
 
 
@@ -30,11 +31,7 @@ class Bloom(Family):
 
     def put_keys(self, keys: Keys) -> None:
         c = self.config
-        keys.u32(".context_length", c.whole("seq_length") or c.width)
-        keys.u32(".embedding_length", c.width)
-        keys.u32(".feed_forward_length", 4 * c.width)
-        keys.u32(".block_count", c.layers)
-        keys.u32(".attention.head_count", c.heads)
+        self.put_sizes(keys, c.whole("seq_length") or c.width, 4 * c.width)
         keys.u32(".attention.head_count_kv", c.heads)
         keys.f32(".attention.layer_norm_epsilon", c.number("layer_norm_epsilon") or 1e-5)
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from zigllm_cli.convert.conversion import Keys
-from zigllm_cli.convert.hf.family import Family, grouped_to_parts
+from zigllm_cli.convert.hf.family import Family
+from zigllm_cli.convert.hf.rows import grouped_to_parts
 from zigllm_cli.convert.values import Values
+
+CONTEXT = 2048
+"""Of all Falcons; no config says it."""
 
 
 class Falcon(Family):
@@ -26,12 +30,8 @@ class Falcon(Family):
 
     def put_keys(self, keys: Keys) -> None:
         c = self.config
-        keys.u32(".context_length", 2048)  # no config says it
+        self.put_sizes(keys, CONTEXT, c.whole("ffn_hidden_size") or 4 * c.width)
         keys.text(".tensor_data_layout", "jploski")
-        keys.u32(".embedding_length", c.width)
-        keys.u32(".feed_forward_length", c.whole("ffn_hidden_size") or 4 * c.width)
-        keys.u32(".block_count", c.layers)
-        keys.u32(".attention.head_count", c.heads)
         keys.u32(".attention.head_count_kv", self._groups())
         keys.f32(".attention.layer_norm_epsilon", c.number("layer_norm_epsilon") or 1e-5)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from zigllm_cli.convert.conversion import Keys
+from zigllm_cli.convert.hf.config import Config
 from zigllm_cli.convert.hf.family import LLAMA_BLOCK, QK_NORMS, Family
 from zigllm_cli.convert.values import Values
 from zigllm_cli.errors import InputError
@@ -15,6 +16,15 @@ FOUR_NORMS = LLAMA_BLOCK | {
     "pre_feedforward_layernorm": "ffn_norm",
     "post_feedforward_layernorm": "post_ffw_norm",
 }
+
+UNSAID = {
+    "vocab_size": 262144,
+    "max_position_embeddings": 131072,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "rms_norm_eps": 1e-6,
+}
+"""What configs of Gemma 3 leave out: that of the 4B all of these."""
 
 
 class Gemma(Family):
@@ -28,11 +38,7 @@ class Gemma(Family):
     def put_keys(self, keys: Keys) -> None:
         c = self.config
         width = c.whole("head_dim") or self.head_dim
-        keys.u32(".context_length", c.need("max_position_embeddings"))
-        keys.u32(".embedding_length", c.width)
-        keys.u32(".block_count", c.layers)
-        keys.u32(".feed_forward_length", c.need("intermediate_size"))
-        keys.u32(".attention.head_count", c.heads)
+        self.put_sizes(keys, c.need("max_position_embeddings"), c.need("intermediate_size"))
         keys.u32(".attention.head_count_kv", c.kv_heads)
         keys.f32(".attention.layer_norm_rms_epsilon", c.number("rms_norm_eps"))
         keys.u32(".attention.key_length", width)
@@ -62,18 +68,15 @@ class Gemma3(Family):
     theta = 1_000_000.0
     block = FOUR_NORMS | QK_NORMS
 
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        config.assume(**UNSAID)
+
     def put_keys(self, keys: Keys) -> None:
         super().put_keys(keys)
         c = self.config
         if c.number("attn_logit_softcapping"):
             raise InputError(f"{c.path}: Gemma 3 has no attn_logit_softcapping")
-        if not c.whole("max_position_embeddings"):
-            keys.u32(".context_length", 131072)
-        if not c.whole("num_attention_heads"):
-            keys.u32(".attention.head_count", 8)
-        if not c.whole("num_key_value_heads"):
-            keys.u32(".attention.head_count_kv", 4)
-        keys.f32(".attention.layer_norm_rms_epsilon", c.number("rms_norm_eps") or 1e-6)
         keys.f32(".final_logit_softcapping", c.number("final_logit_softcapping"))
         if c.whole("sliding_window_pattern") != 1:
             keys.u32(".attention.sliding_window", c.whole("sliding_window"))

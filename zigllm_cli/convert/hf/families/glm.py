@@ -19,6 +19,4 @@ class Glm4(Family):
 
     def put_keys(self, keys: Keys) -> None:
         super().put_keys(keys)
-        share = self.config.rope_number("partial_rotary_factor")
-        width = self.config.whole("head_dim") or self.config.width // self.config.heads
-        keys.u32(".rope.dimension_count", int((0.5 if share is None else share) * width))
+        self.put_rotated_width(keys, 0.5)

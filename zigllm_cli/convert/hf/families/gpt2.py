@@ -34,11 +34,7 @@ class GPT2(Family):
 
     def put_keys(self, keys: Keys) -> None:
         c = self.config
-        keys.u32(".block_count", c.layers)
-        keys.u32(".context_length", c.need("n_ctx", "n_positions"))
-        keys.u32(".embedding_length", c.width)
-        keys.u32(".feed_forward_length", c.whole("n_inner") or 4 * c.width)
-        keys.u32(".attention.head_count", c.heads)
+        self.put_sizes(keys, c.need("n_ctx", "n_positions"), c.whole("n_inner") or 4 * c.width)
         keys.f32(".attention.layer_norm_epsilon", c.number("layer_norm_epsilon") or 1e-5)
 
     def inside(self, name: str, values: Values) -> Iterator[tuple[str, Values]]:
@@ -57,11 +53,7 @@ class StarCoder(Family):
         c = self.config
         if c.get("multi_query") is False:
             raise InputError(f"{c.path}: GPTBigCode without multi_query is not converted")
-        keys.u32(".context_length", c.need("n_positions"))
-        keys.u32(".embedding_length", c.width)
-        keys.u32(".feed_forward_length", c.whole("n_inner") or 4 * c.width)
-        keys.u32(".block_count", c.layers)
-        keys.u32(".attention.head_count", c.heads)
+        self.put_sizes(keys, c.need("n_positions"), c.whole("n_inner") or 4 * c.width)
         keys.u32(".attention.head_count_kv", 1)
         keys.f32(".attention.layer_norm_epsilon", c.number("layer_norm_epsilon") or 1e-5)
 
@@ -83,12 +75,8 @@ class GPTJ(Family):
 
     def put_keys(self, keys: Keys) -> None:
         c = self.config
-        keys.u32(".context_length", c.need("n_positions"))
-        keys.u32(".block_count", c.layers)
-        keys.u32(".embedding_length", c.width)
-        keys.u32(".feed_forward_length", c.whole("n_inner") or 4 * c.width)
+        self.put_sizes(keys, c.need("n_positions"), c.whole("n_inner") or 4 * c.width)
         keys.u32(".rope.dimension_count", c.whole("rotary_dim") or c.head_width)
-        keys.u32(".attention.head_count", c.heads)
         keys.f32(".attention.layer_norm_epsilon", c.number("layer_norm_epsilon") or 1e-5)
 
 
@@ -106,11 +94,9 @@ class GPTNeo(Family):
 
     def put_keys(self, keys: Keys) -> None:
         c = self.config
-        keys.u32(".context_length", c.need("max_position_embeddings"))
-        keys.u32(".block_count", c.layers)
-        keys.u32(".embedding_length", c.width)
-        keys.u32(".feed_forward_length", c.whole("intermediate_size") or 4 * c.width)
-        keys.u32(".attention.head_count", c.heads)
+        self.put_sizes(
+            keys, c.need("max_position_embeddings"), c.whole("intermediate_size") or 4 * c.width
+        )
         keys.f32(".attention.layer_norm_epsilon", c.number("layer_norm_epsilon") or 1e-5)
         keys.f32(".attention.scale", 1.0)
         keys.u32(".attention.sliding_window", c.whole("window_size") or 256)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from zigllm_cli.convert.conversion import Keys
-from zigllm_cli.convert.hf.family import Family, grouped_to_parts
+from zigllm_cli.convert.hf.family import Family
+from zigllm_cli.convert.hf.rows import grouped_to_parts
 from zigllm_cli.convert.values import Values
 
 
@@ -29,13 +30,8 @@ class GPTNeoX(Family):
 
     def put_keys(self, keys: Keys) -> None:
         c = self.config
-        share = c.rope_number("partial_rotary_factor")
-        keys.u32(".context_length", c.need("max_position_embeddings"))
-        keys.u32(".embedding_length", c.width)
-        keys.u32(".block_count", c.layers)
-        keys.u32(".feed_forward_length", c.need("intermediate_size"))
-        keys.u32(".rope.dimension_count", int((0.25 if share is None else share) * c.head_width))
-        keys.u32(".attention.head_count", c.heads)
+        self.put_sizes(keys, c.need("max_position_embeddings"), c.need("intermediate_size"))
+        self.put_rotated_width(keys, 0.25)
         keys.flag(".use_parallel_residual", c.get("use_parallel_residual") is not False)
         keys.f32(".attention.layer_norm_epsilon", c.number("layer_norm_eps") or 1e-5)
 

@@ -33,11 +33,7 @@ class MPT(Family):
 
     def put_keys(self, keys: Keys) -> None:
         c, attention = self.config, self._attention()
-        keys.u32(".context_length", c.need("max_seq_len"))
-        keys.u32(".embedding_length", c.width)
-        keys.u32(".block_count", c.layers)
-        keys.u32(".feed_forward_length", (c.whole("expansion_ratio") or 4) * c.width)
-        keys.u32(".attention.head_count", c.heads)
+        self.put_sizes(keys, c.need("max_seq_len"), (c.whole("expansion_ratio") or 4) * c.width)
         keys.u32(".attention.head_count_kv", attention.get("kv_n_heads") or None)
         keys.f32(".attention.layer_norm_epsilon", 1e-5)
         keys.f32(".attention.clamp_kqv", attention.get("clip_qkv"))

@@ -55,11 +55,7 @@ class NomicBert(Family):
 
     def put_keys(self, keys: Keys) -> None:
         c = self.config
-        keys.u32(".context_length", self.context_length())
-        keys.u32(".embedding_length", c.width)
-        keys.u32(".feed_forward_length", c.need("intermediate_size", "n_inner"))
-        keys.u32(".block_count", c.layers)
-        keys.u32(".attention.head_count", c.heads)
+        self.put_sizes(keys, self.context_length(), c.need("intermediate_size", "n_inner"))
         epsilon = c.number("layer_norm_eps", "layer_norm_epsilon") or 1e-12
         keys.f32(".attention.layer_norm_epsilon", epsilon)
         put_rope_keys(keys, c, self.theta)

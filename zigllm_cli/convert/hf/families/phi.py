@@ -25,11 +25,11 @@ class Phi2(Family):
     def put_keys(self, keys: Keys) -> None:
         c = self.config
         share = c.rope_number("partial_rotary_factor") or 0.5
-        keys.u32(".context_length", c.need("n_positions", "max_position_embeddings"))
-        keys.u32(".embedding_length", c.width)
-        keys.u32(".feed_forward_length", c.whole("intermediate_size", "n_inner") or 4 * c.width)
-        keys.u32(".block_count", c.layers)
-        keys.u32(".attention.head_count", c.heads)
+        self.put_sizes(
+            keys,
+            c.need("n_positions", "max_position_embeddings"),
+            c.whole("intermediate_size", "n_inner") or 4 * c.width,
+        )
         keys.u32(".attention.head_count_kv", c.kv_heads)
         keys.f32(".attention.layer_norm_epsilon", self.norm_epsilon())
         keys.u32(".rope.dimension_count", int(share * c.width) // c.heads)
@@ -47,12 +47,8 @@ class Phi3(Family):
 
     def put_keys(self, keys: Keys) -> None:
         c = self.config
-        keys.u32(".context_length", self._context())
+        self.put_sizes(keys, self._context(), c.need("intermediate_size"))
         keys.u32(".rope.scaling.original_context_length", self._original_context())
-        keys.u32(".embedding_length", c.width)
-        keys.u32(".feed_forward_length", c.need("intermediate_size"))
-        keys.u32(".block_count", c.layers)
-        keys.u32(".attention.head_count", c.heads)
         keys.u32(".attention.head_count_kv", c.kv_heads)
         keys.f32(".attention.layer_norm_rms_epsilon", c.number("rms_norm_eps"))
         keys.u32(".rope.dimension_count", self._rotated())

@@ -26,13 +26,11 @@ class Qwen(Family):
 
     def put_keys(self, keys: Keys) -> None:
         c = self.config
-        keys.u32(".context_length", c.need("seq_length", "max_position_embeddings"))
-        keys.u32(".block_count", c.layers)
-        keys.u32(".embedding_length", c.width)
-        keys.u32(".feed_forward_length", c.need("intermediate_size"))
+        self.put_sizes(
+            keys, c.need("seq_length", "max_position_embeddings"), c.need("intermediate_size")
+        )
         keys.f32(".rope.freq_base", c.rope_number("rope_theta") or self.theta)
         keys.u32(".rope.dimension_count", c.whole("kv_channels") or c.head_width)
-        keys.u32(".attention.head_count", c.heads)
         keys.f32(".attention.layer_norm_rms_epsilon", c.number("layer_norm_epsilon"))
 
 

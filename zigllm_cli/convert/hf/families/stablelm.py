@@ -24,13 +24,8 @@ class StableLM(Family):
 
     def put_keys(self, keys: Keys) -> None:
         c = self.config
-        share = c.rope_number("partial_rotary_factor")
-        keys.u32(".context_length", c.need("max_position_embeddings"))
-        keys.u32(".embedding_length", c.width)
-        keys.u32(".block_count", c.layers)
-        keys.u32(".feed_forward_length", c.need("intermediate_size"))
-        keys.u32(".rope.dimension_count", int((0.25 if share is None else share) * c.head_width))
-        keys.u32(".attention.head_count", c.heads)
+        self.put_sizes(keys, c.need("max_position_embeddings"), c.need("intermediate_size"))
+        self.put_rotated_width(keys, 0.25)
         keys.u32(".attention.head_count_kv", c.kv_heads)
         keys.flag(".use_parallel_residual", c.get("use_parallel_residual") is not False)
         keys.f32(".attention.layer_norm_epsilon", c.number("layer_norm_eps", "norm_eps"))

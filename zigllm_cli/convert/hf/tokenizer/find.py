@@ -9,7 +9,7 @@ from zigllm_cli.convert.hf.config import Config, read_object
 from zigllm_cli.convert.hf.tokenizer.files import TokenizerFiles
 from zigllm_cli.convert.hf.tokenizer.forms import (
     byte_level,
-    merge_text,
+    merge_texts,
     qwen_tiktoken,
     sentence_pieces,
     spaced_bpe,
@@ -41,8 +41,7 @@ def _found(files: TokenizerFiles, config: Config, options: Options) -> Vocabular
     by_bytes = "ByteLevel" in str(files.tokenizer.get("pre_tokenizer"))
     size = _size(config)
     if kind == "BPE" and by_bytes:
-        merges = [merge_text(pair) for pair in files.model.get("merges") or ()]
-        return byte_level(files, vocabulary_ids(files), merges, size, options)
+        return byte_level(files, vocabulary_ids(files), merge_texts(files), size, options)
     if kind == "WordPiece":
         return word_pieces(files, vocabulary_ids(files), size)
     if files.has("tokenizer.model"):

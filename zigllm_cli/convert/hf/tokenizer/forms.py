@@ -110,8 +110,8 @@ def spaced_bpe(files: TokenizerFiles, size: int | None) -> Vocabulary:
         )
     tokens, types = listed(files, vocabulary_ids(files), size)
     ranks: dict[str, int] = {}
-    for rank, pair in enumerate(files.model.get("merges") or ()):
-        left, _, right = merge_text(pair).partition(" ")
+    for rank, merge in enumerate(merge_texts(files)):
+        left, _, right = merge.partition(" ")
         ranks.setdefault(left + right, rank)
     scores = [float(-ranks[text]) if text in ranks else 0.0 for text in tokens]
     unknown = files.model.get("unk_token")
@@ -125,12 +125,7 @@ def spaced_bpe(files: TokenizerFiles, size: int | None) -> Vocabulary:
         elif types[index] in (TokenType.CONTROL, TokenType.USER_DEFINED):
             scores[index] = ADDED_SCORE
     keys = {}
-    prepends = (
-        "Prepend" in str(files.tokenizer.get("normalizer"))
-        or ("always" in str(files.tokenizer.get("pre_tokenizer")))
-        or "first" in str(files.tokenizer.get("pre_tokenizer"))
-    )
-    if not prepends:
+    if not _prepends_space(files):
         keys["add_space_prefix"] = (ValueType.BOOL, False)
     return Vocabulary("llama", "default", tokens, types, scores, keys=keys)
 
@@ -155,7 +150,7 @@ def unigram(files: TokenizerFiles, size: int | None) -> Vocabulary:
     }
     for part in _parts(files.tokenizer.get("normalizer"), "normalizers"):
         if part.get("type") == "Precompiled" and isinstance(part.get("precompiled_charsmap"), str):
-            keys["precompiled_charsmap"] = _charsmap(b64decode(part["precompiled_charsmap"]))
+            keys["precompiled_charsmap"] = _charsmap(_bytes_of(part["precompiled_charsmap"], files))
     return Vocabulary("t5", "default", tokens, types, scores, keys=keys)
 
 
@@ -180,11 +175,26 @@ def xlm_roberta(piece: SentencePiece, size: int | None) -> Vocabulary:
     return Vocabulary("t5", "default", tokens, types, scores, keys=keys)
 
 
+def _prepends_space(files: TokenizerFiles) -> bool:
+    """Whether a space is put before a text, by its normaliser or by a Metaspace step."""
+    scheme = str(files.tokenizer.get("pre_tokenizer"))
+    prepended = "Prepend" in str(files.tokenizer.get("normalizer"))
+    return prepended or "always" in scheme or "first" in scheme
+
+
 def vocabulary_ids(files: TokenizerFiles) -> dict[str, int]:
     return checked_ids(files.model.get("vocab"), files)
 
 
-def merge_text(pair: Any) -> str:
+def merge_texts(files: TokenizerFiles) -> list[str]:
+    """The merges of `tokenizer.json`, `left right` each, by rank."""
+    merges = files.model.get("merges") or []
+    if not isinstance(merges, list):
+        raise InputError(f"{files.folder}: the merges of tokenizer.json are no list")
+    return [_merge_text(pair) for pair in merges]
+
+
+def _merge_text(pair: Any) -> str:
     """`left right`, from that or from a pair; spaces inside are written as byte-level BPE does."""
     if isinstance(pair, str):
         return pair
@@ -223,6 +233,13 @@ def _normalizer(files: TokenizerFiles) -> dict[str, bool]:
 
 def _is_gemma(files: TokenizerFiles) -> bool:
     return str(files.config.get("tokenizer_class", "")).startswith("Gemma")
+
+
+def _bytes_of(text: str, files: TokenizerFiles) -> bytes:
+    try:
+        return b64decode(text)
+    except ValueError:
+        raise InputError(f"{files.folder}: precompiled_charsmap is no base64") from None
 
 
 def _charsmap(data: bytes) -> tuple[ValueType, Any]:

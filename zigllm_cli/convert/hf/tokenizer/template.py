@@ -9,6 +9,9 @@ from zigllm_cli.convert.hf.config import read_object
 from zigllm_cli.convert.hf.tokenizer.files import TokenizerFiles
 from zigllm_cli.gguf import ValueType
 
+MORE = "additional_chat_templates"
+"""The folder of templates with names."""
+
 
 def put_templates(keys: Keys, files: TokenizerFiles) -> None:
     """Set `tokenizer.chat_template`, and others by name where there are several."""
@@ -20,8 +23,8 @@ def put_templates(keys: Keys, files: TokenizerFiles) -> None:
         for row in default:
             if isinstance(row, dict) and isinstance(row.get("template"), str):
                 named[str(row.get("name", "default"))] = row["template"]
-    for path in sorted((files.folder / "additional_chat_templates").glob("*.jinja")):
-        named.setdefault(path.stem, path.read_text("utf-8"))
+    for path in sorted((files.folder / MORE).glob("*.jinja")):
+        named.setdefault(path.stem, files.text(f"{MORE}/{path.name}"))
     others = sorted(set(named) - {"default"})
     keys.text("tokenizer.chat_template", named.get("default"))
     for name in others:
