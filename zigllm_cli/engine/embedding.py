@@ -117,10 +117,11 @@ class Embedder:
             batch.outputs += [start + row for row in rows]
             counts.append(len(rows))
         states = self.runner.step(batch)
-        parts = np.split(states, np.cumsum(counts)[:-1])
+        starts = np.cumsum([0, *counts[:-1]])
         if pooling == "none":
-            return parts
-        return [part.mean(axis=0, dtype=np.float64).astype(np.float32) for part in parts]
+            return np.split(states, starts[1:])
+        sums = np.add.reduceat(states, starts, axis=0, dtype=np.float64)
+        return list((sums / np.array(counts)[:, None]).astype(np.float32))
 
     def close(self) -> None:
         """End the worker threads."""
