@@ -44,6 +44,8 @@ BLOCK = {
 BUFFERS = re.compile(r"transformer\.h\.\d+\.attn\.(masked_)?bias")
 """Causal masks, which state dicts hold too."""
 
+IN_BLOCK = re.compile(r"transformer\.h\.(\d+)\.")
+
 COMPILED = "_orig_mod."
 """What torch.compile puts before names."""
 
@@ -87,14 +89,8 @@ def read(path: Path, options: Options) -> Conversion:
     """
     checkpoint = find_checkpoint(path / CHECKPOINT if path.is_dir() else path)
     rows, width = _table(checkpoint, "transformer.wte")
-    blocks = 1 + max(
-        (
-            int(m[1])
-            for m in (re.match(r"transformer\.h\.(\d+)\.", n) for n in checkpoint.tensors)
-            if m
-        ),
-        default=-1,
-    )
+    numbers = [int(match[1]) for match in map(IN_BLOCK.match, checkpoint.tensors) if match]
+    blocks = 1 + max(numbers, default=-1)
     keys = Keys("gpt2")
     keys.u32(".block_count", blocks)
     keys.u32(".context_length", _table(checkpoint, "transformer.wpe")[0])
@@ -182,42 +178,51 @@ def _tensors(checkpoint: Checkpoint, blocks: int, width: int) -> Iterator[Source
     Raises:
         InputError: one is missing, has another shape, or is left over.
     """
-    left = dict(checkpoint.tensors)
-
-    def take(name: str, new: str, *shape: int) -> SourceTensor:
-        if name not in left:
-            raise InputError(f"{checkpoint.path} lacks the tensor {name}")
-        tensor = left.pop(name)
-        if tensor.shape != shape:
-            raise InputError(
-                f"{checkpoint.path}: {name} has shape {tensor.shape} instead of {shape}"
-            )
-        return values_of(name, tensor).becomes(new)
-
-    def module(name: str, new: str, *shape: int) -> Iterator[SourceTensor]:
-        yield take(f"{name}.weight", f"{new}.weight", *shape)
-        if f"{name}.bias" in left:
-            yield take(f"{name}.bias", f"{new}.bias", shape[0])
-        else:
-            yield constant(f"{new}.bias", [0.0] * shape[0]).becomes(f"{new}.bias")
-
+    left = _Left(checkpoint.path, dict(checkpoint.tensors))
     rows, positions = (_table(checkpoint, f"transformer.{name}")[0] for name in ("wte", "wpe"))
-    table, head = left["transformer.wte.weight"], left.get("lm_head.weight")
-    if head is not None and head.is_same(table):
-        del left["lm_head.weight"]
+    head = left.tensors.get("lm_head.weight")
+    if head is not None and head.is_same(left.tensors["transformer.wte.weight"]):
+        del left.tensors["lm_head.weight"]
         head = None
-    yield take("transformer.wte.weight", "token_embd.weight", rows, width)
-    yield take("transformer.wpe.weight", "position_embd.weight", positions, width)
+    yield left.take("transformer.wte.weight", "token_embd.weight", rows, width)
+    yield left.take("transformer.wpe.weight", "position_embd.weight", positions, width)
     for block in range(blocks):
         for name, (new, parts) in BLOCK.items():
             columns = {"ffn_down": (4 * width,)}.get(new, () if "norm" in new else (width,))
-            yield from module(
+            yield from left.module(
                 f"transformer.h.{block}.{name}", f"blk.{block}.{new}", parts * width, *columns
             )
-    yield from module("transformer.ln_f", "output_norm", width)
+    yield from left.module("transformer.ln_f", "output_norm", width)
     if head is not None:
-        yield take("lm_head.weight", "output.weight", rows, width)
-    if left:
-        raise InputError(
-            f"{checkpoint.path} has the tensor {next(iter(left))}, which is unknown here"
-        )
+        yield left.take("lm_head.weight", "output.weight", rows, width)
+    left.check_empty()
+
+
+@dataclass(frozen=True)
+class _Left:
+    """The tensors of a state dict that have not been taken yet."""
+
+    path: Path
+    tensors: dict[str, TorchTensor]
+
+    def take(self, name: str, new: str, *shape: int) -> SourceTensor:
+        """One of them, under its GGUF name."""
+        if name not in self.tensors:
+            raise InputError(f"{self.path} lacks the tensor {name}")
+        tensor = self.tensors.pop(name)
+        if tensor.shape != shape:
+            raise InputError(f"{self.path}: {name} has shape {tensor.shape} instead of {shape}")
+        return values_of(name, tensor).becomes(new)
+
+    def module(self, name: str, new: str, *shape: int) -> Iterator[SourceTensor]:
+        """A weight and its bias, which is zeros where the model has none."""
+        yield self.take(f"{name}.weight", f"{new}.weight", *shape)
+        if f"{name}.bias" in self.tensors:
+            yield self.take(f"{name}.bias", f"{new}.bias", shape[0])
+        else:
+            yield constant(f"{new}.bias", [0.0] * shape[0]).becomes(f"{new}.bias")
+
+    def check_empty(self) -> None:
+        """Whether all were taken."""
+        for name in self.tensors:
+            raise InputError(f"{self.path} has the tensor {name}, which is unknown here")
