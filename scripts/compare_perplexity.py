@@ -5,9 +5,10 @@
                                          [--rounds 2]
 
 -c tokens of a chunk, --chunks of them, -t threads, --rounds processes of each engine, in turn; the
-best is printed. llama.cpp decodes the same tokens in llama-perplexity's batches (four chunks of
-512, logits of the second halves); what it does with the logits afterwards is not counted, for
-zigllm it is.
+best is printed. The first chunk warms up and is not counted: the weights come into memory, kernels
+are loaded. llama.cpp decodes the same tokens in llama-perplexity's batches (four chunks of 512,
+logits of the second halves); what it does with the logits afterwards is not counted, for zigllm
+it is.
 """
 
 from __future__ import annotations
@@ -25,10 +26,14 @@ BATCH = 2048
 
 
 def zigllm(model: Path, o: argparse.Namespace) -> float:
-    """Tokens per second that one process of `zigllm perplexity` reports."""
-    command = [sys.executable, "-m", "zigllm_cli", "perplexity", "-m", str(model), str(o.text)]
-    command += ["-c", str(o.c), "--chunks", str(o.chunks), "-t", str(o.t), "--json"]
-    return float(json.loads(output(command))["tokens_per_second"])
+    """Tokens per second of `zigllm perplexity`: what more chunks take beyond the first."""
+
+    def seconds(chunks: int) -> float:
+        command = [sys.executable, "-m", "zigllm_cli", "perplexity", "-m", str(model), str(o.text)]
+        command += ["-c", str(o.c), "--chunks", str(chunks), "-t", str(o.t), "--json"]
+        return chunks * o.c / float(json.loads(output(command))["tokens_per_second"])
+
+    return o.chunks * o.c / (seconds(1 + o.chunks) - seconds(1))
 
 
 def llama(model: Path, o: argparse.Namespace) -> float:

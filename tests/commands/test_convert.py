@@ -99,7 +99,7 @@ def test_several_files(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["missing"], 3, "there is no such file"),
+        (["missing"], 3, "there is no file or folder missing"),
         (["."], 4, "none of the formats"),
         (["FOLDER", "--type", "q9"], 2, "not a type"),
         (["FOLDER", "--split-max-size", "big"], 2, "--split-max-size 'big' is not a size"),
