@@ -119,6 +119,26 @@ FEARS = {
 }  # fmt: skip
 """What one may be afraid of, when it comes, and the word that helps."""
 
+MACHINES = (
+    ("a boat", "it sank at once", "It floated like a leaf, and they sailed around the pond"),
+    ("a flying machine", "it only went down", "It rose over the roofs, and they waved to the storks"),
+    ("a clock", "it ran backwards", "It said tick and it said tock, and it was always right"),
+    ("a tree house", "the wind blew it down", "It stood as firm as the tree, and they could see the hills from it"),
+    ("a sledge", "it went in circles", "It flew down the hill, and they laughed all the way"),
+    ("a bridge", "it fell into the stream", "It held, and everybody in the valley walked over it"),
+    ("a kite", "it would not fly", "It climbed so high that it tickled a cloud"),
+    ("a lamp", "it gave no light", "It shone so brightly that moths came to dance"),
+)  # fmt: skip
+"""What one may build, what goes wrong with it, and what it does in the end."""
+
+STORMS = (
+    ("it rained so hard that the paths became streams", "the sun came out and everything smelled of grass"),
+    ("a storm tore at the trees", "the wind was tired and lay down"),
+    ("it snowed for three days and three nights", "the world was white and still"),
+    ("fog came up, so thick that one could not see one's feet", "the fog lifted like a curtain"),
+)  # fmt: skip
+"""Bad weather, and how it ends."""
+
 
 @dataclass(frozen=True)
 class Character:

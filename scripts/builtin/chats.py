@@ -61,6 +61,8 @@ LEAD = ("", "", "", "", "Here is one. ", "With pleasure! ", "Listen: ", "Gladly.
 
 POLITE = ("Please, ", "Hey, ", "Hello! ", "Hi, ", "Tell me, ", "So, ", "Well, ")
 
+QUESTION_WORDS = "who what how are do can where which why will when is what's".split()
+
 SYLLABLES = (
     "ba be bi bo da de di do fa fe ga ha jo ka ke ki la le li lo lu ma me mi mo na ne ni no pa "
     "ra re ri ro sa se si ta te ti to va vi wa ya za zo ndra ril len mir sha tho"
@@ -102,21 +104,7 @@ def original_case(ask: str, asks: tuple[str, ...]) -> str:
 
 
 def question_mark(random: Random, text: str) -> str:
-    asks = text.lower().split(" ", 1)[0].strip("'") in (
-        "who",
-        "what",
-        "how",
-        "are",
-        "do",
-        "can",
-        "where",
-        "which",
-        "why",
-        "will",
-        "when",
-        "is",
-        "what's",
-    )
+    asks = text.lower().split(" ", 1)[0].strip("'") in QUESTION_WORDS
     if asks and text[-1] in ".!":
         text = text[:-1] + "?"
     return text
@@ -148,46 +136,25 @@ def poems(random: Random) -> Exchange:
     subject = random.choice(
         (*ANIMALS, *FOLK, "cloud", "lantern", "little boat", "snowflake", "river", "token")
     )
-    ask = random.choice(
-        (
-            "Write a poem about a {}.",
-            "A poem about a {}, please",
-            "Can you write a poem about a {}?",
-            "poem about a {}",
-            "Tell me a poem about a {}",
-            "Write me a short poem about a {}",
-            "I want a poem about a {}",
-        )
-    )
+    ask = random.choice((
+        "Write a poem about a {}.", "A poem about a {}, please", "Can you write a poem about a {}?",
+        "poem about a {}", "Tell me a poem about a {}", "Write me a short poem about a {}",
+        "I want a poem about a {}",
+    ))  # fmt: skip
     if random.random() < 0.25:
-        ask = random.choice(
-            (
-                "Write a poem",
-                "Tell me a poem",
-                "A poem, please!",
-                "Do you know a poem?",
-                "Write me a poem.",
-            )
-        )
+        ask = random.choice((
+            "Write a poem", "Tell me a poem", "A poem, please!", "Do you know a poem?", "Write me a poem.",
+        ))  # fmt: skip
     return varied(random, say(random, ask.format(subject))), school.poem(random, subject)
 
 
 def names(random: Random) -> list[Exchange]:
     """Somebody says a name, and may ask for it later."""
     name = random.choice((*SHE, *HE, *MADE_UP)) if random.random() < 0.6 else made_up(random)
-    told = random.choice(
-        (
-            "My name is {}.",
-            "I am {}.",
-            "I'm {}",
-            "my name is {}",
-            "Call me {}.",
-            "Hello, I am {}",
-            "Hi, my name is {}.",
-            "{} is my name.",
-            "Hello, my name is {}!",
-        )
-    ).format(name)
+    told = random.choice((
+        "My name is {}.", "I am {}.", "I'm {}", "my name is {}", "Call me {}.", "Hello, I am {}",
+        "Hi, my name is {}.", "{} is my name.", "Hello, my name is {}!",
+    )).format(name)  # fmt: skip
     hello = say(
         random,
         f"[Nice to meet you|Hello|Hi|Pleased to meet you], {name}! [I am builtin.|What shall we do?|That is a nice name.|Shall I tell you a story?|]",
@@ -196,16 +163,10 @@ def names(random: Random) -> list[Exchange]:
     if random.random() < 0.3:
         talk.append(random.choice((small_talk, school.question))(random))
     if random.random() < 0.7:
-        ask = random.choice(
-            (
-                "What is my name?",
-                "what's my name?",
-                "Do you remember my name?",
-                "Who am I?",
-                "Do you know my name?",
-                "Say my name.",
-            )
-        )
+        ask = random.choice((
+            "What is my name?", "what's my name?", "Do you remember my name?", "Who am I?",
+            "Do you know my name?", "Say my name.",
+        ))  # fmt: skip
         talk.append(
             (
                 ask,
@@ -224,15 +185,9 @@ def made_up(random: Random) -> str:
 
 def stranger(random: Random) -> Exchange:
     """A name that was never said."""
-    ask = random.choice(
-        (
-            "What is my name?",
-            "what's my name?",
-            "Do you know my name?",
-            "Who am I?",
-            "Do you know who I am?",
-        )
-    )
+    ask = random.choice((
+        "What is my name?", "what's my name?", "Do you know my name?", "Who am I?", "Do you know who I am?",
+    ))  # fmt: skip
     return ask, say(
         random,
         "I do not know your name [yet|]. [What is it?|Will you tell me?|Tell me, and I will remember it for this talk.]",
