@@ -19,18 +19,17 @@ The records must be readable up to the next multiple of the tile's columns.
 from numba import njit
 
 from zigllm_cli.gguf.types import tensor_type
-from zigllm_cli.kernels.panel_pack import ROWS, pack_panel, panel_bytes, takes_words
-from zigllm_cli.kernels.panel_tile import tile_clear, tile_product, tile_shape, widening
+from zigllm_cli.kernels.panel_pack import ROWS, pack_panel, panel_bytes
+from zigllm_cli.kernels.panel_tile import tile_clear, tile_product, tile_shape
 from zigllm_cli.kernels.share import claim
 from zigllm_cli.quants.layouts import LAYOUTS, STEP
 from zigllm_cli.simd import operators as operators
-from zigllm_cli.simd.dot import is_centred
 from zigllm_cli.simd.memory import load_f32, load_f32x16, load_i64, prefetch, store_f32, store_vec
 
 
 def panel_count(layout):
     """Panels that are unpacked at a time and meet a token while its record is near: 16 KiB."""
-    return 2 if takes_words(layout) else 4
+    return 2 if layout.words else 4
 
 
 def build(name):
@@ -68,9 +67,7 @@ def rows_times_tokens(name):
     (panels, columns), count = tile_shape(layout), panel_count(layout)
     pack, multiply = pack_panel(name), tile_product(layout, panels, columns)
     write, clear = tile_writer(panels, columns), tile_clear(count * columns)
-    values_of = widening(layout, columns)
     size, record, tile_bytes = panel_bytes(layout), layout.record, 64 * panels * columns
-    used = layout.starts_at if is_centred(layout.most) else record
     step_bytes = kind.block_bytes * (STEP // kind.block_size)
 
     @njit
@@ -90,13 +87,12 @@ def rows_times_tokens(name):
                     clear(sums)
                 ahead = z + columns * stride
                 for _ in range(columns):
-                    for line in range(0, used, 64):
+                    for line in range(0, record, 64):
                         prefetch(ahead + line)
                     ahead += stride
-                values, value_stride = values_of(z, stride)
                 for n in range(0, count, panels):
                     panel = room + n * size
-                    multiply(sums, panel, size, z, stride, values, value_stride, groups)
+                    multiply(sums, panel, size, z, stride, groups)
                     if step == last:
                         first, there = row + n * ROWS, min(left, columns)
                         write(sums, y + 64 * n, out_stride, first, rows, there, bias, add)

@@ -18,6 +18,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from zigllm_cli.simd.isa import is_centred, takes_words
+
 STEP = 256
 """Weights per step, whatever the block size of the type."""
 
@@ -30,7 +32,8 @@ class Layout:
         order: order[64 * vector + byte] is the place in the step of the weight in that byte.
         chains: accumulators per step (1, 2 or 4).
         group: weights that share a scale (16 or 32).
-        most: the largest that `weights` returns; the activations do not depend on it.
+        most: the largest that `weights` returns; the activations depend on it only where it is
+            above 127, as no two layouts do that are otherwise equal.
         offset: what `weights` adds to make them unsigned; the dot starts at -offset * sum(x).
         minima: for each of the 16 lanes of `minima(p)`, the group of activations whose sum it
             multiplies (in the step's natural order), -1 for none. Empty: the type has none.
@@ -69,15 +72,31 @@ class Layout:
         ]
         return tuple(tuple(place // 32 for place in lanes) for lanes in first)
 
-    # The record of 256 activations: bytes, then per chain 16 scales, 16 starts, then the minima.
+    # The record of 256 activations: bytes or words, then per chain 16 scales, 16 starts, then the
+    # minima.
+    @property
+    def words(self) -> bool:
+        """Whether the record holds 16-bit words (`simd.dot.words_of` its bytes)."""
+        return takes_words(self.most)
+
+    @property
+    def starts(self) -> bool:
+        """Whether dots start at something: their weights are multiplied with the offset."""
+        return bool(self.offset) and not is_centred(self.most)
+
+    @property
+    def values_at(self) -> int:
+        """Bytes from one vector of 64 activations in a record to the next."""
+        return 128 if self.words else 64
+
     @property
     def scales_at(self) -> int:
         """Byte of a record where the activations' scales stand: f32 [chains, 16]."""
-        return STEP
+        return 4 * self.values_at
 
     @property
     def starts_at(self) -> int:
-        """Byte where the dots' starts stand: i32 [chains, 16], if `offset`.
+        """Byte where the dots' starts stand: i32 [chains, 16], if `starts`.
 
         The whole start of a group stands in its first lane, zeros in its others.
         """
@@ -86,7 +105,7 @@ class Layout:
     @property
     def minima_at(self) -> int:
         """Byte where -scale * sum of the minima's groups stand: f32 [16], if `minima`."""
-        return self.starts_at + (64 * self.chains if self.offset else 0)
+        return self.starts_at + (64 * self.chains if self.starts else 0)
 
     @property
     def record(self) -> int:

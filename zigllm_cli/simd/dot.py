@@ -17,7 +17,7 @@ from typing import Any
 from llvmlite import ir
 
 from zigllm_cli.simd.emit import call, emit, halves, joined, opaque
-from zigllm_cli.simd.isa import current
+from zigllm_cli.simd.isa import current, is_centred
 from zigllm_cli.simd.vector import I8, I16, I32, i8x64, i32x16, u8x64
 
 WORDS, DWORDS = ir.VectorType(I16, 16), ir.VectorType(I32, 8)
@@ -71,21 +71,14 @@ LARGEST_ACTIVATION = 127
 """Activations are rounded to -127..127."""
 
 
-def is_centred(most: int) -> bool:
-    """Whether a `DotSum` of weights up to `most` takes them as u - 128, so that no start is due.
-
-    Where the machine multiplies signed bytes, or saturates at large unsigned ones.
-    """
-    return most > {"avx2": 128, "neon": 127}.get(current().name, 255)
-
-
 class DotSum:
     """IR: start + the sum of some `dot4`, whose weights are at most `most`.
 
     Args:
         b: the builder.
         start: gives the 32-bit lanes to begin with, when they are needed; None for zeros.
-        most: largest of the unsigned weights. Where `is_centred(most)`, 128 is taken from each.
+        most: largest of the unsigned weights, with AVX2 at most 128 (`WordSum`). Where
+            `is_centred(most)`, 128 is taken from each.
     """
 
     def __init__(self, b: Any, start: Callable[[], ir.Value] | None, most: int) -> None:
@@ -118,7 +111,7 @@ class DotSum:
     def _add_pairs(self, u: ir.Value, s: ir.Value) -> None:
         b, parts = self.b, []
         for x, y in zip(_registers(b, u), _registers(b, s), strict=True):
-            parts.append(_byte_pairs(b, x, y, is_centred(self.most)))
+            parts.append(call(b, "llvm.x86.avx2.pmadd.ub.sw", WORDS, x, y))
         if self._pairs:
             parts = [_added(b, p, q) for p, q in zip(self._pairs, parts, strict=True)]
         self._pairs = parts
@@ -140,29 +133,35 @@ class DotSum:
 
 
 class WordSum:
-    """IR: the sum of products of 16-bit words, weights and activations both widened (AVX2).
-
-    For weights above 128: as many operations as a `DotSum` of theirs, less its handling of signs.
-    """
+    """IR: the sum of products of 16-bit words, weights and activations both widened (AVX2)."""
 
     def __init__(self, b: Any) -> None:
         self.b = b
-        self._total: ir.Value | None = None
+        self._total: list[ir.Value] = []
 
     def add(self, w: ir.Value, x: ir.Value) -> None:
-        """Go on with 16 words of each."""
-        b = self.b
-        pairs = call(b, PAIRS_OF_WORDS, DWORDS, b.bitcast(w, WORDS), b.bitcast(x, WORDS))
-        self._total = _added(b, self._total, pairs) if self._total else pairs
+        """Go on with 16 or 32 words of each, in vectors of any element type."""
+        b, parts = self.b, []
+        for p, q in zip(_registers(b, w), _registers(b, x), strict=True):
+            words = b.bitcast(p, WORDS), b.bitcast(q, WORDS)
+            parts.append(call(b, PAIRS_OF_WORDS, DWORDS, *words))
+        if self._total:
+            parts = [_added(b, p, q) for p, q in zip(self._total, parts, strict=True)]
+        self._total = parts
 
     def value(self) -> ir.Value:
-        """The sum: 8 lanes of 32 bits."""
-        return self._total
+        """The sum: half as many lanes of 32 bits as an addition has words."""
+        return joined(self.b, self._total)
 
 
 def in_words(most: int) -> int:
     """How many `dot4` of weights up to `most` can be added in 16 bits."""
-    return ((1 << 15) - 1) // (2 * min(most, 128) * LARGEST_ACTIVATION)
+    return ((1 << 15) - 1) // (2 * most * LARGEST_ACTIVATION)
+
+
+def centred_words(b: Any, weights: ir.Value) -> list[ir.Value]:
+    """IR: `words_of` unsigned weights, less 128."""
+    return words_of(b, b.xor(weights, ir.Constant(weights.type, [ir.Constant(I8, -128)] * 64)))
 
 
 def words_of(b: Any, signed: ir.Value) -> list[ir.Value]:
@@ -179,15 +178,6 @@ def _registers(b: Any, vector: ir.Value) -> list[ir.Value]:
 
 def _added(b: Any, x: ir.Value, y: ir.Value) -> ir.Value:
     return opaque(b, b.add(x, y))
-
-
-def _byte_pairs(b: Any, u: ir.Value, s: ir.Value, centred: bool) -> ir.Value:
-    """32 products added in pairs to 16 bits; centred: of u - 128, its sign moved to s."""
-    if centred:
-        w = b.xor(u, ir.Constant(u.type, [ir.Constant(I8, -128)] * 32))
-        s = call(b, "llvm.x86.avx2.psign.b", u.type, s, w)
-        u = call(b, "llvm.abs.v32i8", u.type, w, ir.Constant(ir.IntType(1), 0))
-    return call(b, "llvm.x86.avx2.pmadd.ub.sw", WORDS, u, s)
 
 
 def _signed_sdot(b: Any, acc: Any, u: Any, s: Any, centred: bool) -> Any:

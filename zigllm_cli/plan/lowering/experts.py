@@ -93,7 +93,7 @@ def _row_bytes(weight: Stack) -> int:
     """Bytes of x for one product: floats, or records."""
     if weight.type in FLOATS:
         return 4 * weight.columns
-    return record_bytes(weight.type, weight.columns)
+    return record_bytes(LAYOUTS[weight.type], weight.columns)
 
 
 @calls.register(ExpertProduct)

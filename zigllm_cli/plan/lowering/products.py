@@ -32,13 +32,19 @@ def reserve_product(op: Product, lowering: Lowering) -> None:
 def reserve_records(kind: str, columns: int, lowering: Lowering) -> None:
     """Memory for rows of activations as weights of a type want them: none for floats."""
     if kind not in FLOATS:
-        size = lowering.rows * record_bytes(kind, columns)
+        size = lowering.rows * record_bytes(LAYOUTS[kind], columns)
         lowering.buffers.reserve(records_of(LAYOUTS[kind]), size)
 
 
-def record_bytes(kind: str, columns: int) -> int:
-    """Bytes of a row's records."""
-    return -(-columns // STEP) * LAYOUTS[kind].record
+def record_bytes(layout: Layout, columns: int) -> int:
+    """Bytes from one row's records to the next row's.
+
+    Each row begins a record later in its page than the one before, so that the records of one
+    step lie in different sets of the caches: 4096 bytes apart 512 rows of Q4_0 multiply 98 G/s
+    on one Zen 3 core, thus 104.
+    """
+    size = -(-columns // STEP) * layout.record
+    return size + (layout.record - size) % 4096
 
 
 def steps_of(kind: str, columns: int) -> tuple[int, int]:
@@ -68,7 +74,7 @@ def product(op: Product, lowering: Lowering, mode: Mode) -> Iterable[Call]:
         layout = LAYOUTS[weight.type]
         yield from rounded(op.x, layout, lowering)
         x, module = lowering.buffers.address(records_of(layout)), ""
-        stride = record_bytes(weight.type, weight.columns)
+        stride = record_bytes(layout, weight.columns)
     args = [
         address(weight.data),
         weight.row_bytes,
@@ -104,12 +110,11 @@ def rounded(x: Value, layout: Layout, lowering: Lowering) -> Iterable[Call]:
     if lowering.recorded.get(name) is x:
         return
     lowering.recorded[name] = x
-    steps = -(-x.width // STEP)
     args = (
         lowering.address_of(x),
         4 * x.width,
         lowering.buffers.address(name),
-        steps * layout.record,
+        record_bytes(layout, x.width),
         x.width,
         lowering.state_of(x),
     )
