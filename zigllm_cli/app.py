@@ -19,7 +19,7 @@ from typer.main import get_command
 from zigllm_cli import __version__
 from zigllm_cli.catalog import use_models_file
 from zigllm_cli.commands._options import respell
-from zigllm_cli.errors import CLOSED_PIPE, INTERRUPTED, ZigllmError
+from zigllm_cli.errors import CLOSED_PIPE, INTERRUPTED, ZigllmError, reason_of
 
 COMMANDS = {
     "chat": "Talk with a model. Conversations are kept, and can be gone on with.",
@@ -177,7 +177,7 @@ def report(error: Exception) -> int:
         code = getattr(error, "exit_code", 2)
     elif isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""
-        text, code = f"cannot access{where}: {(error.strerror or str(error)).lower()}", 3
+        text, code = f"cannot access{where}: {reason_of(error)}", 3
     elif isinstance(error, MemoryError):
         text, code = "out of memory; try a smaller model or input", 5
     else:

@@ -58,3 +58,13 @@ class GenerationError(ZigllmError):
     """A grammar reached a dead end, or a chat template refused the conversation."""
 
     exit_code = 7
+
+
+def reason_of(error: Exception) -> str:
+    """Why the system refused, in its own words, as they stand within a sentence."""
+    return (getattr(error, "strerror", None) or str(error)).lower()
+
+
+def unreadable(path: object, error: Exception) -> InputError:
+    """The error of a file that the system will not read."""
+    return InputError(f"cannot read {path}: {reason_of(error)}")

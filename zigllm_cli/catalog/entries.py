@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from zigllm_cli.catalog.folders import config_folder
-from zigllm_cli.errors import InputError, UsageError
+from zigllm_cli.errors import InputError, UsageError, unreadable
 
 Kind = type | tuple[type, ...]
 
@@ -150,7 +150,7 @@ def read_models_toml(path: Path) -> dict[str, ModelEntry]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from None
     except OSError as error:
-        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+        raise unreadable(path, error) from None
     unknown = set(document) - {"models"}
     if unknown:
         raise UsageError(f"{path}: unknown table {sorted(unknown)[0]!r}; only [models.NAME] exists")

@@ -26,7 +26,7 @@ from typing import Any, BinaryIO
 from zigllm_cli.catalog import state_folder
 from zigllm_cli.catalog.folders import PRIVATE_FILE, private_folder
 from zigllm_cli.chat.conversation import USER, Conversation
-from zigllm_cli.errors import InputError, UsageError
+from zigllm_cli.errors import InputError, UsageError, reason_of
 
 SCHEMA = "zigllm.chat/1"
 
@@ -120,7 +120,7 @@ def _lock(file: Any, path: Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(f"cannot write {path}: {(error.strerror or str(error)).lower()}")
+    return InputError(f"cannot write {path}: {reason_of(error)}")
 
 
 def _now() -> str:
@@ -169,7 +169,7 @@ def read(path: Path) -> Saved:
         lines = path.read_bytes().decode("utf-8", "replace").split("\n")
         status = path.stat()
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise InputError(f"cannot read the conversation {path}: {reason}") from None
     conversation, head = Conversation(), {}
     state: dict[str, Any] | None = None

@@ -18,7 +18,7 @@ from zigllm_cli.commands._chat_input import complete_path
 from zigllm_cli.commands._chat_screen import HIDE, OFF, SHOW, meter
 from zigllm_cli.commands._chat_setup import attachment, open_engine, prompter_for
 from zigllm_cli.commands._output import columns, printable, printable_lines, talk
-from zigllm_cli.errors import InputError, UsageError
+from zigllm_cli.errors import InputError, UsageError, unreadable
 
 if TYPE_CHECKING:
     from zigllm_cli.commands._chat_loop import Chat
@@ -287,7 +287,7 @@ def read_messages(path: Path) -> list[dict[str, Any]]:
     try:
         value = json.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+        raise unreadable(path, error) from None
     except ValueError as error:
         raise InputError(f"{path} is not JSON: {error}") from None
     return check_messages(value, str(path))

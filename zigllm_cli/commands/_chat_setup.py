@@ -15,7 +15,7 @@ from zigllm_cli.commands._chat_screen import OFF
 from zigllm_cli.commands._engine import EngineRequest, open_model, prepare
 from zigllm_cli.commands._output import human_bytes, talk
 from zigllm_cli.commands._sampling import SamplingOptions
-from zigllm_cli.errors import InputError, ZigllmError
+from zigllm_cli.errors import InputError, ZigllmError, unreadable
 from zigllm_cli.templates import choose
 
 if TYPE_CHECKING:
@@ -129,8 +129,7 @@ def attachment(path: Path) -> str:
     try:
         text = path.expanduser().read_bytes().decode("utf-8")
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(f"cannot read {path}: {reason}") from None
+        raise unreadable(path, error) from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is not a text in UTF-8; attach text files only") from None
     fence = FENCE

@@ -19,7 +19,7 @@ from zigllm_cli.commands._generate_prompt import fit, unescape
 from zigllm_cli.commands._generate_run import Settings, steps_of
 from zigllm_cli.commands._generate_stats import show_stats
 from zigllm_cli.commands._output import write
-from zigllm_cli.errors import INTERRUPTED, InputError, UsageError
+from zigllm_cli.errors import INTERRUPTED, InputError, UsageError, unreadable
 
 if TYPE_CHECKING:
     from zigllm_cli.engine.generation import Continuation
@@ -54,8 +54,7 @@ def read_lines(path: Path, *, escapes: bool) -> list[Line]:
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(f"cannot read {path}: {reason}") from None
+        raise unreadable(path, error) from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8: byte {error.start} is wrong") from None
     lines = []

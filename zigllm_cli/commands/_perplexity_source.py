@@ -13,7 +13,7 @@ from zigllm_cli.catalog import resolve
 from zigllm_cli.commands._engine import prepare
 from zigllm_cli.commands._perplexity_progress import Extent, Progress
 from zigllm_cli.engine.fingerprint import fingerprint
-from zigllm_cli.errors import InputError, UsageError
+from zigllm_cli.errors import UsageError, unreadable
 from zigllm_cli.evaluate.base_logits import BaseLogits, is_base_logits
 from zigllm_cli.evaluate.evaluator import Contender
 from zigllm_cli.evaluate.records import Subject
@@ -51,8 +51,7 @@ class Text:
             file = path.open("rb")
             size = path.stat().st_size
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise InputError(f"cannot read {path}: {reason}") from None
+            raise unreadable(path, error) from None
         return cls(file, str(path), size or None)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from zigllm_cli.errors import InputError
+from zigllm_cli.errors import InputError, reason_of
 from zigllm_cli.evaluate.chunks import Chunk, checksum
 from zigllm_cli.evaluate.records import RecordReader, RecordWriter, Subject
 from zigllm_cli.evaluate.windows import Window
@@ -64,7 +64,7 @@ class State:
         try:
             file = self._path.open("r+b" if begun else "wb")
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            reason = reason_of(error)
             raise InputError(f"cannot write {self._path}: {reason}") from None
         with file:
             if self._reader is not None:

@@ -17,7 +17,7 @@ from zigllm_cli.atomic import check_output
 from zigllm_cli.catalog import resolve
 from zigllm_cli.commands._output import human_bytes, human_count, talk
 from zigllm_cli.commands._train_view import view_for
-from zigllm_cli.errors import InputError, MemoryLimitError, UsageError
+from zigllm_cli.errors import InputError, MemoryLimitError, UsageError, unreadable
 from zigllm_cli.train.settings import Settings, read_recipe
 
 if TYPE_CHECKING:
@@ -293,6 +293,6 @@ def _read(path: Path) -> str:
         raw = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
         return raw.decode("utf-8")
     except OSError as error:
-        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+        raise unreadable(path, error) from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no UTF-8 text: {error.reason} at byte {error.start}") from None

@@ -30,7 +30,7 @@ from zigllm_cli.commands._output import (
     talk,
     write,
 )
-from zigllm_cli.errors import InputError, UsageError
+from zigllm_cli.errors import UsageError, unreadable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,8 +144,7 @@ def read_texts(texts: Sequence[str], file: Path | None) -> list[str]:
         try:
             source = file.read_bytes()
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise InputError(f"cannot read {file}: {reason}") from None
+            raise unreadable(file, error) from None
     elif file is None and sys.stdin.isatty():
         raise UsageError("no text: give some as arguments, with -f FILE or through a pipe")
     else:

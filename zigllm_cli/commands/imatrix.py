@@ -17,7 +17,7 @@ from zigllm_cli.commands._engine import (
     open_model,
 )
 from zigllm_cli.commands._options import JsonOption, ModelOption
-from zigllm_cli.errors import InputError, UsageError
+from zigllm_cli.errors import InputError, UsageError, unreadable
 
 if TYPE_CHECKING:
     from zigllm_cli.quantization.importance import Importance
@@ -131,7 +131,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+        raise unreadable(path, error) from None
 
 
 def merged(a: Importance, b: Importance) -> Importance:

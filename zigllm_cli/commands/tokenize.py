@@ -18,7 +18,7 @@ from zigllm_cli.commands._output import (
     talk,
     write,
 )
-from zigllm_cli.errors import InputError, UsageError
+from zigllm_cli.errors import UsageError, unreadable
 
 if TYPE_CHECKING:
     from zigllm_cli.tokenizers import Tokenizer
@@ -103,8 +103,7 @@ def read_input(text: str | None, file: Path | None) -> str:
         try:
             return file.read_bytes().decode("utf-8", "surrogateescape")
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise InputError(f"cannot read {file}: {reason}") from None
+            raise unreadable(file, error) from None
     if file is None and sys.stdin.isatty():
         raise UsageError("no text: give it as an argument, with -f FILE or through a pipe")
     return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")

@@ -19,7 +19,7 @@ import numpy as np
 
 from zigllm_cli.convert.stored import SIZES, stored_dtype, stored_values
 from zigllm_cli.convert.values import Array, Values
-from zigllm_cli.errors import InputError
+from zigllm_cli.errors import InputError, unreadable
 from zigllm_cli.gguf.model_file import forget
 
 MAX_HEADER = 100_000_000
@@ -106,7 +106,7 @@ def _mapped(path: Path) -> mmap.mmap:
     except ValueError:
         raise InputError(f"{path} is empty") from None
     except OSError as error:
-        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+        raise unreadable(path, error) from None
 
 
 def _table(data: mmap.mmap, path: Path) -> tuple[dict[str, Any], int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from zigllm_cli.convert.conversion import Conversion, Options
-from zigllm_cli.errors import InputError, UnsupportedError
+from zigllm_cli.errors import InputError, UnsupportedError, unreadable
 from zigllm_cli.inspection.findings import PROBLEM
 from zigllm_cli.inspection.structure import check_keys, check_tensors
 
@@ -37,7 +37,7 @@ def find_source(path: Path) -> Source:
             if module.recognises(path):
                 return module
         except OSError as error:
-            raise InputError(f"cannot read {path}: {(error.strerror or '').lower()}") from None
+            raise unreadable(path, error) from None
     raise UnsupportedError(
         f"{path} is none of the formats that are converted; see 'zigllm convert --help'"
     )

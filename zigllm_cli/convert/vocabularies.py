@@ -22,7 +22,7 @@ from zigllm_cli.convert.gguf_file import listed
 from zigllm_cli.convert.hf.config import Config, read_object
 from zigllm_cli.convert.hf.tokenizer import put_tokenizer
 from zigllm_cli.convert.torch import read_plain_pickle
-from zigllm_cli.errors import InputError
+from zigllm_cli.errors import InputError, unreadable
 from zigllm_cli.gguf import GGUFFile, ValueType, open_gguf
 from zigllm_cli.tokenizers.vocabulary import TokenType
 
@@ -51,8 +51,7 @@ def vocabulary_from(path: Path, rows: int) -> Keys:
             with path.open("rb") as file:
                 start = file.read(4)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise InputError(f"cannot read {path}: {reason}") from None
+            raise unreadable(path, error) from None
         if start == b"GGUF":
             keys = vocabulary_of(open_gguf(path))
         elif start[:1] == b"\x80":

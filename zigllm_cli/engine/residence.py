@@ -8,7 +8,7 @@ import os
 
 import numpy as np
 
-from zigllm_cli.errors import InputError, MemoryLimitError
+from zigllm_cli.errors import InputError, MemoryLimitError, unreadable
 from zigllm_cli.gguf import GGUFFile
 
 PIECE = 1 << 24
@@ -33,8 +33,7 @@ def read_whole(file: GGUFFile) -> None:
         except MemoryError:
             raise MemoryLimitError(f"{path} needs {size} bytes of memory with --no-mmap") from None
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise InputError(f"cannot read {path}: {reason}") from None
+            raise unreadable(path, error) from None
         header.layout.buffer = room
 
 

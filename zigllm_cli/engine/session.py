@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from zigllm_cli.atomic import atomic_file
 from zigllm_cli.engine.batch import Batch
 from zigllm_cli.engine.fingerprint import fingerprint
-from zigllm_cli.errors import InputError, UsageError
+from zigllm_cli.errors import InputError, UsageError, unreadable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -243,8 +243,7 @@ class Session:
                 count, length, digest = self._check(path, head, size)
                 ids, state = file.read(4 * count), file.read(length)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise InputError(f"cannot read {path}: {reason}") from None
+            raise unreadable(path, error) from None
         body = blake2b(ids, digest_size=32)
         body.update(state)
         tokens = list(struct.unpack(f"<{count}I", ids)) if len(ids) == 4 * count else [-1]

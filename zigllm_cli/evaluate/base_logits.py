@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zigllm_cli.engine.scoring import Doubles, Floats, Scores
-from zigllm_cli.errors import InputError
+from zigllm_cli.errors import InputError, unreadable
 from zigllm_cli.evaluate.evaluator import Rows
 from zigllm_cli.evaluate.steps import Step
 from zigllm_cli.evaluate.windows import Window, Windowing
@@ -101,7 +101,7 @@ def _header(path: Path) -> tuple[int, int, int]:
         with path.open("rb") as file:
             head = file.read(HEADER.size)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+        raise unreadable(path, error) from None
     if len(head) < HEADER.size or not head.startswith(MAGIC):
         raise InputError(f"{path} is no file of base logits; make one with --save-logits")
     _, ctx, vocabulary, count = HEADER.unpack(head)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
-from zigllm_cli.errors import InputError
+from zigllm_cli.errors import InputError, unreadable
 
 MOST_ANSWERS = 100
 
@@ -184,4 +184,4 @@ def read_file(kind: str, path: Path) -> list[Choice]:
     try:
         return read_choices(kind, path.read_bytes(), str(path))
     except OSError as error:
-        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+        raise unreadable(path, error) from None

@@ -18,7 +18,7 @@ from heapq import merge
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from zigllm_cli.errors import InputError
+from zigllm_cli.errors import InputError, unreadable
 from zigllm_cli.evaluate.chunks import Chunk, from_json, to_json
 
 SCHEMA = "zigllm.perplexity-record/1"
@@ -110,8 +110,7 @@ class RecordReader:
             with path.open("rb") as file:
                 head = file.readline(1 << 16)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise InputError(f"cannot read {path}: {reason}") from None
+            raise unreadable(path, error) from None
         try:
             values = json.loads(head)
             if values.pop("schema") != SCHEMA or not head.endswith(b"\n"):

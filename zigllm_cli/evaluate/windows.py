@@ -131,7 +131,7 @@ class Windowing:
                 seen += len(block or [])
             if seen < self.needed:
                 raise InputError(
-                    f"the text has {seen} tokens, but windows of {self.length} need "
+                    f"the text has {seen} token{'s' * (seen != 1)}, but windows of {self.length} need "
                     f"{self.needed}; give a longer text or a smaller --ctx"
                 )
             window = self._next(waiting, number, bos)

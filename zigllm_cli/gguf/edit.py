@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from zigllm_cli.errors import InputError, UsageError
+from zigllm_cli.errors import InputError, UsageError, reason_of
 from zigllm_cli.gguf.entry import Entry, TypedList
 from zigllm_cli.gguf.model_file import GGUFFile
 from zigllm_cli.gguf.reader import Field, align
@@ -190,7 +190,7 @@ def _read_text(path: Path) -> str:
     try:
         return path.read_bytes().decode()
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         raise InputError(
             f"cannot read {path}: {reason}; a value that begins with @ names a file, @@ is an @"
         ) from None

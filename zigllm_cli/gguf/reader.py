@@ -23,7 +23,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from zigllm_cli.errors import InputError, UnsupportedError
+from zigllm_cli.errors import InputError, UnsupportedError, unreadable
 from zigllm_cli.gguf.types import ValueType, tensor_type
 from zigllm_cli.gguf.values import Layout, value_type
 
@@ -90,8 +90,7 @@ def map_file(path: Path) -> mmap.mmap:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise InputError(f"cannot read {path}: {reason}") from None
+        raise unreadable(path, error) from None
 
 
 def read_header(path: Path) -> Header:

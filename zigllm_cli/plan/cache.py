@@ -129,16 +129,6 @@ class Cache:
         """Bytes at full context."""
         return sum(layer.nbytes for layer in self.layers)
 
-    @property
-    def used_bytes(self) -> int:
-        """Bytes in which something stands."""
-        return sum(
-            part.nbytes
-            for layer in self.layers
-            for sequence, length in enumerate(self.lengths)
-            for part in layer.used(sequence, length)
-        )
-
     # -------------------------------------------------------------- lengths
 
     def check_positions(self, sequences: Sequence[int], positions: Sequence[int]) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zigllm_cli.atomic import atomic_file
-from zigllm_cli.errors import InputError, ZigllmError
+from zigllm_cli.errors import InputError, ZigllmError, unreadable
 from zigllm_cli.gguf import Array, GGUFFile, Tensor, ValueType, open_gguf
 from zigllm_cli.gguf.entry import Entry, TypedList
 from zigllm_cli.gguf.types import tensor_type
@@ -126,7 +126,7 @@ def read_importance(path: str | os.PathLike[str], *, chunk_size: int = LEGACY_CH
             is_gguf = file.read(4) == b"GGUF"
             found = None if is_gguf else _read_legacy(file, path, chunk_size)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+        raise unreadable(path, error) from None
     if found is None:
         found = _read_gguf(open_gguf(path), path)
     for name, entry in found.entries.items():

@@ -38,8 +38,6 @@ NAMES = (
 TALKING = ("chat", "instruct", "vicuna", "alpaca", "zephyr", "-it")
 """Parts of a name that say so."""
 
-TITLES = ("name", "basename", "finetune")
-
 _MARKERS = ("{{", "{%", "{#")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from zigllm_cli.atomic import atomic_file
-from zigllm_cli.errors import InputError, UsageError
+from zigllm_cli.errors import InputError, UsageError, unreadable
 from zigllm_cli.train.network import Network
 from zigllm_cli.train.values import Array
 
@@ -64,8 +64,7 @@ class Checkpoint:
                 arrays = {name: file[name] for name in ARRAYS}
                 return cls(int(facts["step"]), dict(facts["identity"]), **arrays)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise InputError(f"cannot read {path}: {reason}") from None
+            raise unreadable(path, error) from None
         except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{path} is no checkpoint of a training: {error}") from None
 

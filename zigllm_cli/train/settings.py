@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from zigllm_cli.errors import InputError, UsageError
+from zigllm_cli.errors import InputError, UsageError, unreadable
 from zigllm_cli.train.models import MODELS
 from zigllm_cli.train.shape import Shape
 
@@ -255,7 +255,7 @@ def read_recipe(name: str) -> Recipe:
     try:
         values = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+        raise unreadable(path, error) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is no TOML: {error}") from None
     about = str(values.pop("about", ""))

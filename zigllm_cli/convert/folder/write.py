@@ -14,7 +14,7 @@ from zigllm_cli.convert.folder.tensors import folder_tensors
 from zigllm_cli.convert.folder.tokenizer import tokenizer_files
 from zigllm_cli.convert.hf.card import SAMPLING
 from zigllm_cli.convert.values import Values
-from zigllm_cli.errors import InputError, UsageError
+from zigllm_cli.errors import InputError, UsageError, reason_of
 from zigllm_cli.gguf.types import TensorType, tensor_type
 from zigllm_cli.gguf.writer import Progress
 from zigllm_cli.jit import Kernel, compile_missing
@@ -68,7 +68,7 @@ def write_folder(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot write {folder}: {(error.strerror or '').lower()}") from None
+        raise InputError(f"cannot write {folder}: {reason_of(error)}") from None
     texts = {
         "config.json": _json(config_of(model, rows)),
         "generation_config.json": _json(_generation(model)),

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from zigllm_cli.errors import InputError
+from zigllm_cli.errors import InputError, unreadable
 
 MAX_BYTES = 200 << 20
 """Of one JSON file; the largest known tokenizer.json has 35 MB."""
@@ -28,7 +28,7 @@ def read_json(path: Path) -> Any:
     except (ValueError, RecursionError):
         raise InputError(f"{path} is damaged: it is no JSON") from None
     except OSError as error:
-        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+        raise unreadable(path, error) from None
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from zigllm_cli.convert.hf.config import Config
-from zigllm_cli.errors import InputError, UnsupportedError
+from zigllm_cli.errors import InputError, UnsupportedError, unreadable
 
 MAX_BYTES = 1 << 20
 
@@ -50,7 +50,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError):
         raise InputError(f"{path} is damaged: it is no YAML") from None
     except OSError as error:
-        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+        raise unreadable(path, error) from None
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise InputError(f"{path} is damaged: it holds no settings")
     return found

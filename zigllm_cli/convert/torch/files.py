@@ -22,7 +22,7 @@ from typing import IO, Any, cast
 from zigllm_cli.convert.torch.names import NAMES, dtype_of
 from zigllm_cli.convert.torch.pickles import read_pickle
 from zigllm_cli.convert.torch.tensors import Storage, TorchTensor
-from zigllm_cli.errors import InputError
+from zigllm_cli.errors import InputError, unreadable
 from zigllm_cli.gguf.model_file import forget
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -51,8 +51,7 @@ def read_torch(path: str | os.PathLike[str]) -> Any:
         with path.open("rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot read {path}: {reason.lower()}") from None
+        raise unreadable(path, error) from None
     try:
         if data[:4] == LOCAL_SIGNATURE:
             return _Archive(data).value()
@@ -218,7 +217,7 @@ def read_plain_pickle(path: str | os.PathLike[str]) -> Any:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+        raise unreadable(path, error) from None
     try:
         return read_pickle(
             BytesIO(data), {name: NAMES[name] for name in NAMES if "torch" not in name}

@@ -200,12 +200,6 @@ def codes_out(source, n, target):
         transpose_to_bytes(source + 64 * i, target + i, n)
 
 
-@emit(types.void, types.int64, i32x16)
-def store_bytes(b, p, v):
-    """The low byte of every lane, side by side."""
-    store(b, p, b.trunc(v, u8x16.ir))
-
-
 @emit(i32x16, types.int64)
 def load_bytes(b, p):
     """16 bytes, a lane each."""
