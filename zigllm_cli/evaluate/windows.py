@@ -131,8 +131,8 @@ class Windowing:
                 seen += len(block or [])
             if seen < self.needed:
                 raise InputError(
-                    f"the text has {seen} token{'s' * (seen != 1)}, but windows of {self.length} need "
-                    f"{self.needed}; give a longer text or a smaller --ctx"
+                    f"the text has {seen} token{'s' * (seen != 1)}, but windows of {self.length} "
+                    f"need {self.needed}; give a longer text or a smaller --ctx"
                 )
             window = self._next(waiting, number, bos)
             if window is None:
