@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from model_runs import MADE, Reference, logits, made, nmse, reference, runner
+from model_runs import MADE, Reference, all_at_once, logits, made, nmse, reference, runner
 
 from zigllm_cli.gguf import open_gguf
 from zigllm_cli.models import architecture
@@ -19,6 +20,7 @@ KIT = (
 )
 LEFT_OUT = ("nomic-bert", "deepseek2-lite")
 """An encoder, and a file that llama.cpp's quantizer refuses."""
+ENCODERS = ("bert-cls", "bert-mean", "nomic-bert")
 OWN = sorted(path.stem for path in MADE.glob("*.npz") if path.stem not in LEFT_OUT)
 CONTEXT = 256
 BAND = 1.5
@@ -52,6 +54,34 @@ def test_quantised(kit: Path, tmp_path: Path, model: str, kind: str) -> None:
         for step in (len(answers.tokens), 1):
             ours = logits(run, answers.tokens, step)
             assert any(no_farther(ours, theirs, each, kind) for each in expected)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("kind", ["Q8_0", "Q4_K_M"])
+@pytest.mark.parametrize("model", ENCODERS)
+def test_quantised_encoders(kit: Path, tmp_path: Path, model: str, kind: str) -> None:
+    """Hidden states of some texts, all in one step."""
+    import llama_cpp_runs
+
+    source, texts, expected = encoder(model, kit)
+    target = tmp_path / "quantised.gguf"
+    llama_cpp_runs.quantize(source, target, kind)
+    theirs = np.concatenate([llama_cpp_runs.hidden(target, text, 128) for text in texts])
+    with runner(target, context=128, sequences=len(texts), output="hidden") as run:
+        ours = run.step(all_at_once(texts))
+    assert no_farther(ours, theirs, expected, kind)
+
+
+def encoder(model: str, kit: Path) -> tuple[Path, list[list[int]], Any]:
+    """A file, texts, and their hidden states in transformers."""
+    if model == "nomic-bert":
+        answers = made(model)
+        return MADE / f"{model}.gguf", [answers.tokens], answers.answers["hf"]
+    folder = kit / "models" / model
+    data = np.load(folder / "reference.npz")
+    texts = [[int(token) for token in data[f"tokens_{i}"]] for i in range(9)]
+    hidden = np.concatenate([data[f"hidden_hf_{i}"] for i in range(9)])
+    return folder / "model-f32.gguf", texts, hidden
 
 
 def no_farther(ours: Any, theirs: Any, expected: Any, kind: str) -> bool:
