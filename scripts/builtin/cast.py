@@ -5,53 +5,71 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-SHE = tuple(
-    (
-        "Tilda Nia Fern Juno Ruby Olive Wren Poppy Ada Mabel Ivy Rosa Kiki Elsie Maya Lulu Dot "
-        "Hazel Tess Nora Clover Pearl Zuzu Lottie Amal Yuki Lena Mina Bea Cleo Daisy Edda Flora "
-        "Greta Holly Isla Josie Kaya Luna Molly Nell Opal Pippa Romy Suki Tara Una Vera Willa Zoe"
-    ).split()
-)
-HE = tuple(
-    (
-        "Pip Bruno Otto Milo Hugo Finn Luca Toby Sam Bo Nils Theo Ned Jasper Arlo Felix Gus Basil "
-        "Rufus Oscar Ravi Kofi Anton Barney Cosmo Dario Emil Fritz Gino Henry Igor Jonas Kasper Leo "
-        "Max Noah Ollie Pablo Quinn Remy Stan Tim Ugo Victor Walt Yan Zack Benno Moss Teddy"
-    ).split()
-)
 
-ANIMALS = tuple(
+@dataclass(frozen=True)
+class Character:
+    """Somebody of the village: "Pip" the "mouse", who is "tiny", where "he" lives, what he owns."""
+
+    kind: str
+    name: str
+    he: str
+    adjective: str
+    home: str
+    thing: str
+
+    def slots(self, prefix: str = "") -> dict[str, str]:
+        """Name, kind and pronouns for a template; with capitals for the start of a sentence."""
+        him, his = ("him", "his") if self.he == "he" else ("her", "her")
+        words = {"name": self.name, "kind": self.kind, "he": self.he, "him": him, "his": his}
+        words |= {word.title(): words[word].title() for word in ("he", "his")}
+        words["adj"] = self.adjective
+        return {prefix + key: value for key, value in words.items()}
+
+
+VILLAGE = tuple(
+    Character(*row)
+    for row in (
+        ("fox", "Tilda", "she", "clever", "at the edge of the forest", "red kite"),
+        ("bear", "Bruno", "he", "gentle", "in a cottage with a red door", "blue teapot"),
+        ("rabbit", "Poppy", "she", "shy", "in a garden full of roses", "blue scarf"),
+        ("hedgehog", "Otto", "he", "careful", "behind the old mill", "lantern"),
+        ("mouse", "Pip", "he", "tiny", "under an old oak tree", "tin whistle"),
+        ("squirrel", "Hazel", "she", "lively", "in the hollow tree", "striped ball"),
+        ("owl", "Ada", "she", "thoughtful", "in a tower made of stone", "picture book"),
+        ("duck", "Dot", "she", "cheerful", "by a quiet lake", "yellow umbrella"),
+        ("frog", "Hugo", "he", "merry", "beside a babbling brook", "little drum"),
+        ("cat", "Luna", "she", "quiet", "in a house with a round window", "music box"),
+        ("dog", "Toby", "he", "friendly", "on a small farm", "old map"),
+        ("wolf", "Arlo", "he", "young", "on top of a windy hill", "wooden flute"),
+        ("hen", "Mabel", "she", "kind", "in a barn full of hay", "warm blanket"),
+        ("penguin", "Milo", "he", "curious", "in a hut of ice", "pocket watch"),
+        ("lion", "Theo", "he", "brave", "in the middle of a meadow", "golden button"),
+        ("elephant", "Rosa", "she", "patient", "in a green valley", "silver bell"),
+        ("turtle", "Gus", "he", "sleepy", "next to the lighthouse", "shiny shell"),
+        ("pig", "Ruby", "she", "silly", "at the end of a long road", "green hat"),
+        ("princess", "Ivy", "she", "proud", "in a castle by the river", "glass marble"),
+        ("wizard", "Basil", "he", "old", "in a house on a cloud", "magic pencil"),
+        ("pirate", "Finn", "he", "bold", "on an island with one palm tree", "paper boat"),
+        ("dragon", "Ember", "she", "big", "at the foot of a blue mountain", "brass key"),
+        ("robot", "Bo", "he", "polite", "in a town by the sea", "toy train"),
+        ("ghost", "Wren", "she", "small", "in a house without a roof", "feather pen"),
+    )
+)
+"""All whom the stories are about. Everybody stays who they are from story to story, so that a small
+model can know them; who is in a story is all that it has to remember."""
+
+KINDS = tuple(one.kind for one in VILLAGE)
+
+STRANGERS = tuple(
     (
-        "fox bear rabbit hedgehog mouse squirrel badger owl otter beaver duck goose frog toad "
-        "turtle snail hare deer wolf cat dog goat sheep pig cow horse donkey hen crow sparrow "
-        "penguin panda koala elephant lion tiger monkey giraffe camel llama mole bat swan raccoon "
-        "lamb kitten puppy pony parrot"
+        "tiger camel panda koala monkey giraffe llama mole bat swan raccoon lamb kitten puppy pony "
+        "parrot horse cow goat sheep snail deer otter beaver badger toad goose crow sparrow donkey "
+        "knight witch king queen unicorn elf sailor painter snowman giant troll fairy boy girl "
+        "whale shark spider snake bee butterfly dinosaur mermaid vampire zombie astronaut teacher "
+        "hamster crocodile kangaroo zebra rat fish bird ant banana car train computer cloud tree"
     ).split()
 )
-FOLK = {
-    "girl": "she", "boy": "he", "princess": "she", "prince": "he", "wizard": "he", "witch": "she",
-    "pirate": "", "baker": "", "gardener": "", "knight": "", "giant": "", "dragon": "",
-    "robot": "", "ghost": "", "unicorn": "", "elf": "", "sailor": "", "painter": "",
-    "snowman": "he", "clockmaker": "", "fisherman": "he", "farmer": "", "troll": "", "fairy": "she",
-}  # fmt: skip
-"""Those who are no animals, with their pronoun where only one will do."""
-
-ADJECTIVES = tuple(
-    (
-        "little small young shy brave curious clever cheerful gentle kind quiet sleepy merry "
-        "careful patient friendly thoughtful lively tiny silly"
-    ).split()
-)
-
-HOMES = (
-    "in a little house by the river", "at the edge of the forest", "in a village in the hills",
-    "under an old oak tree", "in a cottage with a red door", "on a small farm",
-    "near a quiet lake", "in a green valley", "behind the old mill", "on top of a windy hill",
-    "on an island with one palm tree", "in a town by the sea", "in a garden full of roses",
-    "at the end of a long road", "beside a babbling brook", "in a tower made of stone",
-    "in a house with a round window", "in the middle of a meadow", "next to the lighthouse",
-    "at the foot of a blue mountain",
-)  # fmt: skip
+"""Who is asked for and does not live in the village."""
 
 PLACES = (
     "under the bridge", "behind the barn", "in the tall grass", "by the old well",
@@ -140,27 +158,6 @@ STORMS = (
 """Bad weather, and how it ends."""
 
 
-@dataclass(frozen=True)
-class Character:
-    """Somebody in a story: "Pip", "fox", "he"."""
-
-    name: str
-    kind: str
-    he: str
-
-    def slots(self, prefix: str = "") -> dict[str, str]:
-        """Name, kind and pronouns for a template; with capitals for the start of a sentence."""
-        him, his = ("him", "his") if self.he == "he" else ("her", "her")
-        words = {"name": self.name, "kind": self.kind, "he": self.he, "him": him, "his": his}
-        words |= {word.title(): words[word].title() for word in ("he", "his")}
-        return {prefix + key: value for key, value in words.items()}
-
-
 def character(random: Random, kind: str | None = None, *others: Character) -> Character:
-    """A character whose name and kind no other one has."""
-    taken = {one.kind for one in others}
-    while kind is None or kind in taken:
-        kind = random.choice(ANIMALS if random.random() < 0.72 else tuple(FOLK))
-    he = FOLK.get(kind) or random.choice(("he", "she"))
-    names = [n for n in (HE if he == "he" else SHE) if n not in {one.name for one in others}]
-    return Character(random.choice(names), kind, he)
+    """Somebody of a kind, or of any that no other one has."""
+    return random.choice([one for one in VILLAGE if one not in others and kind in (None, one.kind)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import school
-from cast import ANIMALS, FOLK, HE, SHE, THINGS, character
+from cast import KINDS, STRANGERS, THINGS, VILLAGE, character
 from lessons import HOW_TO, SYNONYMS, TERMS
 from smalltalk import SMALL_TALK
 from stories import PLOTS, Story, make_story
@@ -62,11 +62,6 @@ LEAD = ("", "", "", "", "Here is one. ", "With pleasure! ", "Listen: ", "Gladly.
 POLITE = ("Please, ", "Hey, ", "Hello! ", "Hi, ", "Tell me, ", "So, ", "Well, ")
 
 QUESTION_WORDS = "who what how are do can where which why will when is what's".split()
-
-SYLLABLES = (
-    "ba be bi bo da de di do fa fe ga ha jo ka ke ki la le li lo lu ma me mi mo na ne ni no pa "
-    "ra re ri ro sa se si ta te ti to va vi wa ya za zo ndra ril len mir sha tho"
-).split()
 
 
 def varied(random: Random, text: str) -> str:
@@ -134,7 +129,7 @@ def how_to(random: Random) -> Exchange:
 
 def poems(random: Random) -> Exchange:
     subject = random.choice(
-        (*ANIMALS, *FOLK, "cloud", "lantern", "little boat", "snowflake", "river", "token")
+        (*KINDS, "cloud", "lantern", "little boat", "snowflake", "river", "token")
     )
     ask = random.choice((
         "Write a poem about a {}.", "A poem about a {}, please", "Can you write a poem about a {}?",
@@ -148,56 +143,58 @@ def poems(random: Random) -> Exchange:
     return varied(random, say(random, ask.format(subject))), school.poem(random, subject)
 
 
-def names(random: Random) -> list[Exchange]:
-    """Somebody says a name, and may ask for it later."""
-    name = random.choice((*SHE, *HE, *MADE_UP)) if random.random() < 0.6 else made_up(random)
+PEOPLE = (
+    "Anna", "Ben", "Clara", "David", "Eva", "Frank", "Grace", "Hans", "Ines", "John", "Kim", "Laura", "Mark", "Olga",
+    "Paul", "Rita", "Sara", "Tom", "Uwe", "Peter", "Maria", "James", "Linus", "Ken", "Alan", "Lisa", "Bob", "Alice",
+)  # fmt: skip
+
+
+def introduction(random: Random) -> Exchange:
+    """Somebody says a name, which is too much to keep for so small a model."""
     told = random.choice((
         "My name is {}.", "I am {}.", "I'm {}", "my name is {}", "Call me {}.", "Hello, I am {}",
         "Hi, my name is {}.", "{} is my name.", "Hello, my name is {}!",
-    )).format(name)  # fmt: skip
-    hello = say(
+    ))  # fmt: skip
+    return told.format(random.choice(PEOPLE)), say(
         random,
-        f"[Nice to meet you|Hello|Hi|Pleased to meet you], {name}! [I am builtin.|What shall we do?|That is a nice name.|Shall I tell you a story?|]",
+        "[Nice to meet you|Pleased to meet you|How nice]! I am builtin, and [I forget names at once|no name stays in "
+        "my head for long]. [What shall we do?|Shall I tell you a story?|]",
     )
-    talk = [(told, hello)]
-    if random.random() < 0.3:
-        talk.append(random.choice((small_talk, school.question))(random))
-    if random.random() < 0.7:
-        ask = random.choice((
-            "What is my name?", "what's my name?", "Do you remember my name?", "Who am I?",
-            "Do you know my name?", "Say my name.",
-        ))  # fmt: skip
-        talk.append(
-            (
-                ask,
-                random.choice(("Your name is {}.", "You are {}.", "Your name is {}!")).format(name),
-            )
-        )
-    return talk
 
 
-MADE_UP = ("Anna", "Ben", "Clara", "David", "Eva", "Frank", "Grace", "Hans", "Ines", "John", "Kim", "Laura", "Mark", "Olga", "Paul", "Rita", "Sara", "Tom", "Uwe", "Peter", "Maria", "James", "Linus", "Ken", "Alan", "Lisa", "Bob", "Alice")  # fmt: skip
-
-
-def made_up(random: Random) -> str:
-    return "".join(random.choices(SYLLABLES, k=random.randint(2, 3))).capitalize()
-
-
-def stranger(random: Random) -> Exchange:
-    """A name that was never said."""
+def forgotten(random: Random) -> Exchange:
+    """Somebody's name is asked for."""
     ask = random.choice((
-        "What is my name?", "what's my name?", "Do you know my name?", "Who am I?", "Do you know who I am?",
+        "What is my name?", "what's my name?", "Do you know my name?", "Who am I?", "Say my name.",
+        "Do you know who I am?", "Do you remember my name?", "remember me?",
     ))  # fmt: skip
     return ask, say(
         random,
-        "I do not know your name [yet|]. [What is it?|Will you tell me?|Tell me, and I will remember it for this talk.]",
+        "I [do not know your name|cannot remember names]. [Three megabytes fill up so quickly.|All I can keep in "
+        "mind is my village.]",
     )
+
+
+def neighbour(random: Random) -> Exchange:
+    """Somebody of the village: who it is, where and with what."""
+    one = random.choice(VILLAGE)
+    s = one.slots() | {"home": one.home, "thing": one.thing, "use": THINGS[one.thing]}
+    asks, answer = random.choice((
+        ("Who is {name}?|Tell me about {name}.|Do you know {name}?|{name}?",
+         "{name} is a {adj} {kind} and lives {home}. {He} has a {thing} and loves to {use}."),
+        ("Where does {name} live?|where is {name}'s home?|Where does the {kind} live?", "{name} the {kind} lives {home}."),
+        ("What does {name} own?|What does {name} have?|what does {name} like to do?", "{name} has a {thing} and loves to {use}."),
+        ("What is the {kind} called?|What is the name of the {kind}?|Who is the {kind}?", "The {kind} is called {name}."),
+        ("Who lives {home}?", "{name} the {kind} lives {home}."),
+        ("Who has a {thing}?|Whose is the {thing}?", "The {thing} belongs to {name} the {kind}."),
+    ))  # fmt: skip
+    return say(random, random.choice(asks.split("|")), s), say(random, answer, s)
 
 
 def story_talk(random: Random) -> list[Exchange]:
     """A story that was asked for, and questions about it."""
-    story, ask = asked_story(random)
-    talk = [(varied(random, ask), random.choice(LEAD) + story.text)]
+    story, ask, lead = asked_story(random)
+    talk = [(varied(random, ask), lead + story.text)]
     facts = story.facts
     for question, answer in random.sample(facts, min(len(facts), random.choice((0, 0, 1, 1, 2)))):
         talk.append((varied(random, question), answer))
@@ -208,33 +205,41 @@ def story_talk(random: Random) -> list[Exchange]:
     return talk
 
 
-def asked_story(random: Random) -> tuple[Story, str]:
+def asked_story(random: Random) -> tuple[Story, str, str]:
+    """A story, how it was asked for, and what is said before it."""
+    lead = random.choice(LEAD)
     draw = random.random()
     ask = random.choice(ASK_STORY)
     if draw < 0.2:
-        return make_story(random), random.choice(ASK_ANY_STORY)
+        return make_story(random), random.choice(ASK_ANY_STORY), lead
     if draw < 0.62:
-        kind = random.choice(ANIMALS if random.random() < 0.65 else tuple(FOLK))
+        one = character(random)
+        a_kind = f"a {one.kind}"
         subject = random.choice(
-            (f"a {kind}", f"a {kind}", f"a little {kind}", f"a {kind}", f"a brave {kind}", kind)
+            (a_kind, a_kind, a_kind, f"a little {one.kind}", f"the {one.kind}", one.kind, one.name)
         )
-        return make_story(random, kind), say(random, ask.format(subject))
-    if draw < 0.78:
+        return make_story(random, one.kind), say(random, ask.format(subject)), lead
+    if draw < 0.7:
+        story, stranger = make_story(random), random.choice(STRANGERS)
+        lead = say(
+            random,
+            "[I know nobody like that|Nobody like that lives in my village]. But I know {name} the {kind}. ",
+            story.slots,
+        )
+        return story, say(random, ask.format(f"a {stranger}")), lead + " "
+    if draw < 0.85:
         hero = character(random)
         friend = character(random, None, hero)
-        return make_story(random, hero.kind, friend.kind), say(
-            random, ask.format(f"a {hero.kind} and a {friend.kind}")
-        )
-    if draw < 0.88:
-        thing = random.choice(list(THINGS))
-        plot = random.choice(
-            [plot for plot in PLOTS if plot.__name__ in ("lost", "gift", "sharing", "sorry")]
-        )
-        return make_story(random, thing=thing, plot=plot), say(random, ask.format(f"a {thing}"))
+        asked = ask.format(f"a {hero.kind} and a {friend.kind}")
+        return make_story(random, hero.kind, friend.kind), say(random, asked), lead
+    if draw < 0.91:
+        hero = character(random)
+        plot = random.choice([plot for plot in PLOTS if plot.__name__ in ("lost", "gift")])
+        asked = ask.format(f"a {hero.thing}")
+        return make_story(random, hero.kind, plot=plot), say(random, asked), lead
     story = make_story(random)
-    return story, ask.format(
-        random.choice((story.theme, story.theme, f"a {story.hero.kind} and {story.theme}"))
-    )
+    asked = random.choice((story.theme, story.theme, f"a {story.hero.kind} and {story.theme}"))
+    return story, say(random, ask.format(asked)), lead
 
 
 def small_talk_of(random: Random, phrase: str) -> Exchange:
@@ -248,14 +253,10 @@ def talk(random: Random) -> list[Exchange]:
     draw = random.random()
     if draw < 0.24:
         return story_talk(random)
-    if draw < 0.31:
-        return names(random)
-    if draw < 0.33:
+    if draw < 0.27:
         return school.riddles(random)
-    if draw < 0.34:
-        return [stranger(random)]
-    makers = (small_talk, school.question, term, how_to, poems)
-    weights = (34, 26, 16, 12, 5)
+    makers = (small_talk, school.question, term, how_to, poems, neighbour, introduction, forgotten)
+    weights = (34, 30, 14, 12, 4, 12, 2, 1.5)
     count = random.choice((1, 1, 1, 1, 2, 2, 3))
     return [maker(random) for maker in random.choices(makers, weights, k=count)]
 

@@ -20,7 +20,7 @@ from stories import make_story
 
 SEPARATOR = "<|endoftext|>"
 
-STORIES, TALKS = 2_000, 18_000
+STORIES, TALKS = 8_000, 30_000
 
 HELD_OUT = 40
 """One of so many questions is kept for the held-out talks."""

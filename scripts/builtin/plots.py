@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cast import FEARS, MACHINES, PLACES, STORMS, WISHES
+from cast import FEARS, MACHINES, PLACES, STORMS, THINGS, WISHES
 from telling import HABITS, TIMES, Story
 
 
@@ -250,6 +250,7 @@ def building(story: Story) -> None:
 def sorry(story: Story) -> None:
     """A mistake, the truth, and mending."""
     s = story.slots
+    s["thing"], s["use"] = story.friend.thing, THINGS[story.friend.thing]
     story.theme, story.title = "saying sorry", f"{s['name']} Tells the Truth"
     story.tell(
         "Next door lived {fname}, a {fadj} {fkind}, who owned a {thing}. {Fhe} loved to {use}.",

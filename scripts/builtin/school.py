@@ -35,15 +35,15 @@ def sums(random: Random) -> Exchange:
         a, b = random.randint(30, 999), random.randint(30, 999)
         answer = "[Those numbers are too big for me|That is too much for a tiny model]. [A calculator will know.|I only do small sums.]"
     elif sign == "*":
-        a, b = random.randint(1, 6), random.randint(1, 6)
-        answer = f"{a} times {b} is {a * b}."
+        a, b = random.randint(1, 5), random.randint(1, 5)
+        answer = f"[It is|That is|] {a * b}."
     elif sign == "+":
         a, b = random.randint(0, 10), random.randint(0, 10)
-        answer = f"{a} plus {b} is {a + b}."
+        answer = f"[It is|That is|] {a + b}."
     else:
         b, c = random.randint(0, 9), random.randint(0, 9)
         a = b + c
-        answer = f"{a} minus {b} is {c}."
+        answer = f"[It is|That is|] {c}."
     words = {"+": "plus", "-": "minus", "*": "times"}[sign]
     spelt = [NUMBERS[n] if n <= 20 else str(n) for n in (a, b)]
     term = random.choice((
@@ -69,10 +69,7 @@ def opposites(random: Random) -> Exchange:
         "What is the opposite of {}?", "opposite of {}", "The opposite of {}?", "What's the opposite of {}",
         "Do you know the opposite of {}?", "Tell me the opposite of {}.", "What is the contrary of {}?",
     ))  # fmt: skip
-    answer = random.choice(
-        ("The opposite of {} is {}.", "The opposite of {} is {}.", "That is {1}.")
-    )
-    return question.format(word), answer.format(word, known[word])
+    return question.format(word), say(random, f'[It is|That is|] "{known[word]}".')
 
 
 def colours(random: Random) -> Exchange:
@@ -82,7 +79,7 @@ def colours(random: Random) -> Exchange:
         "What colour is {}?", "What color is {}?", "Which colour does {} have?", "what is the colour of {}",
         "Tell me the colour of {}.", "Do you know what colour {} is?",
     ))  # fmt: skip
-    return question.format(thing), say(random, f"{thing} is {colour}.")
+    return question.format(thing), say(random, f"[It is|That is|] {colour}.")
 
 
 def animals(random: Random) -> Exchange:
@@ -92,17 +89,13 @@ def animals(random: Random) -> Exchange:
             "What does a {} say?", "What sound does a {} make?", "How does a {} go?",
             "what noise does a {} make",
         ))  # fmt: skip
-        return question.format(animal), say(
-            random, f"[A {animal} says {sound}|The {animal} says {sound}]!"
-        )
+        return question.format(animal), say(random, f"[It says|Listen:|] {sound}!")
     animal, young = random.choice(list(YOUNG.items()))
     question = random.choice((
         "What is a young {} called?", "What is a baby {} called?", "What do you call a baby {}?",
         "how is a young {} called",
     ))  # fmt: skip
-    return say(random, question.format(animal)), say(
-        random, f"A young {animal} is called a {young}."
-    )
+    return say(random, question.format(animal)), say(random, f"[It is called|That is|] a {young}.")
 
 
 def calendar(random: Random) -> Exchange:
@@ -113,14 +106,16 @@ def calendar(random: Random) -> Exchange:
         question = random.choice(
             ("What comes after {}?", "Which {unit} comes after {}?", "What {unit} is after {}?")
         )
-        return question.format(
-            names[at], unit=unit
-        ), f"After {names[at]} comes {names[(at + 1) % len(names)]}."
+        return question.format(names[at], unit=unit), say(
+            random, f"[It is|That is|] {names[(at + 1) % len(names)]}."
+        )
     if kind < 0.8:
         question = random.choice(
             ("What comes before {}?", "Which {unit} comes before {}?", "What {unit} is before {}?")
         )
-        return question.format(names[at], unit=unit), f"Before {names[at]} comes {names[at - 1]}."
+        return question.format(names[at], unit=unit), say(
+            random, f"[It is|That is|] {names[at - 1]}."
+        )
     listed = ", ".join(names[:-1]) + f" and {names[-1]}"
     where = {"day": "the week", "month": "the year", "season": "the year"}[unit]
     return say(
@@ -142,7 +137,7 @@ def counting(random: Random) -> Exchange:
         ("What comes after {}?", "Which number comes after {}?", "What number is after {}?")
     )
     word = random.choice((str(number), NUMBERS[number]))
-    return question.format(word), f"After {number} comes {number + 1}."
+    return question.format(word), say(random, f"[It is|That is|] {number + 1}.")
 
 
 def facts(random: Random) -> Exchange:
@@ -162,7 +157,7 @@ def rhymes(random: Random) -> Exchange:
         "What rhymes with {}?", "Find a rhyme for {}.", "a word that rhymes with {}", "Give me a rhyme for {}",
         "Which word rhymes with {}?",
     ))  # fmt: skip
-    return question.format(a), f"{a.capitalize()} rhymes with {b}."
+    return question.format(a), say(random, f"[How about|I know one:|] {b}[.|!]")
 
 
 def jokes(random: Random) -> Exchange:
@@ -206,7 +201,7 @@ def poem(random: Random, subject: str) -> str:
 
 
 QUESTIONS = (
-    (sums, 8), (opposites, 3), (colours, 2), (animals, 1.5), (calendar, 1.5), (counting, 1), (facts, 3), (unknown, 3),
+    (sums, 9), (opposites, 4), (colours, 2), (animals, 1.5), (calendar, 1.5), (counting, 1), (facts, 3), (unknown, 3),
     (rhymes, 1), (jokes, 2),
 )  # fmt: skip
 

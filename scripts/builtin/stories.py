@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from cast import ADJECTIVES, FOODS, HOMES, PLACES, THINGS, character
+from cast import FOODS, PLACES, THINGS, character
 from plots import PLOTS, Plot
 from telling import Story
 
@@ -35,23 +35,19 @@ def make_story(
     random: Random,
     kind: str | None = None,
     friend_kind: str | None = None,
-    thing: str | None = None,
     plot: Plot | None = None,
 ) -> Story:
     """A story; who and what it is about is drawn where it is not given."""
     hero = character(random, kind)
     friend = character(random, friend_kind, hero)
     story = Story(random, hero, friend)
-    thing = thing or random.choice(list(THINGS))
     story.slots = {
         **hero.slots(),
         **friend.slots("f"),
         "Fhe": friend.he.title(),
-        "adj": random.choice(ADJECTIVES),
-        "fadj": random.choice(ADJECTIVES),
-        "home": random.choice(HOMES),
-        "thing": thing,
-        "use": THINGS[thing],
+        "home": hero.home,
+        "thing": hero.thing,
+        "use": THINGS[hero.thing],
         "place": random.choice(PLACES),
         "food": random.choice(FOODS),
         "himself": "himself" if hero.he == "he" else "herself",
