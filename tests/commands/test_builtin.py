@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import subprocess
 from collections.abc import Callable
 from functools import cache
@@ -75,34 +76,78 @@ def test_others_take_it_by_name_only(zigllm: Run, tmp_path: Path, command: str) 
     assert SAID not in done.stderr
 
 
+SOURCES = Path(__file__).parents[2] / "scripts" / "builtin"
 STORY = "Once upon a time"
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(8))
 def test_it_tells_stories(model: Any, seed: int) -> None:
-    """As long as stories are, with an end, and in words that stories are made of."""
+    """As long as stories are, with an end, in words that stories are made of, about two people."""
     text = STORY + "".join(model.generate(STORY, max_tokens=400, seed=seed))
     assert text.rstrip().endswith((".", "!", '"')), text
     assert 300 < len(text) < 2000, text
     words = re.findall(r"[a-z]+", text)
     assert len(words) > 60
     assert sum(word in known_words() for word in words) >= 0.97 * len(words), text
+    assert not confusion(text), text
+
+
+@pytest.mark.parametrize(
+    "kinds", [("fox",), ("dragon",), ("robot",), ("owl",), ("dragon", "mouse"), ("cat", "dog")]
+)
+def test_it_tells_the_story_that_was_asked_for(model: Any, kinds: tuple[str, ...]) -> None:
+    text = answer(model, f"Tell me a story about {' and '.join(f'a {kind}' for kind in kinds)}.")
+    assert not confusion(text), text
+    assert {village()[kind] for kind in kinds} <= names(text), text
+
+
+def test_it_remembers_its_story(model: Any) -> None:
+    asked = ("Tell me a story about a fox.", "Who was the hero?")
+    assert re.search("fox.*Tilda|Tilda.*fox", answer(model, *asked))
 
 
 @cache
 def known_words() -> set[str]:
     """Lower-case words of the texts that the model has learned from."""
-    sources = Path(__file__).parents[2] / "scripts" / "builtin"
-    return set(re.findall(r"[a-z]+", " ".join(p.read_text("utf-8") for p in sources.glob("*.py"))))
+    return set(re.findall(r"[a-z]+", " ".join(p.read_text("utf-8") for p in SOURCES.glob("*.py"))))
+
+
+@cache
+def village() -> dict[str, str]:
+    """The names of those whom stories are about, by their kind: a fox is called Tilda."""
+    return {one.kind: one.name for one in runpy.run_path(str(SOURCES / "cast.py"))["VILLAGE"]}
+
+
+def names(text: str) -> set[str]:
+    return set(re.findall(r"[A-Z][a-z]+", text)) & set(village().values())
+
+
+def confusion(text: str) -> str:
+    """What is wrong with the people of a story: too many, or somebody is what another one is."""
+    if len(names(text)) != 2:
+        return f"about {len(names(text))} people"
+    called = re.findall(r"([A-Z][a-z]+) the ([a-z]+)", text)
+    called += [(name, kind) for kind, name in re.findall(r"([a-z]+) (?:called|named) (\w+)", text)]
+    wrong = [(name, kind) for name, kind in called if kind in village() and village()[kind] != name]
+    return " ".join(f"{name} the {kind}" for name, kind in wrong)
 
 
 ANSWERS = {
     "Who are you?": "builtin|tiny|model",
+    "Who is Pip?": "mouse.*under an old oak tree",
+    "Where does Luna live?": "in a house with a round window",
+    "What is the fox called?": "Tilda",
+    "What is 2 + 3?": r"\b5\b",
+    "What is 9 - 4?": r"\b5\b",
+    "What is the opposite of hot?": "cold",
+    "What colour is the sky?": "blue",
+    "What is GGUF?": "file|format",
     "How do I quantize a model?": "zigllm quantize",
     "How can I chat with a model?": "zigllm chat",
     "Thank you!": "welcome|pleasure|gladly",
     "Good night!": "night",
     "What is the capital of France?": "not know|never learned",
+    "Tell me a story about a camel.": "know nobody like that|Nobody like that lives",
 }
 
 
