@@ -3,8 +3,7 @@ r"""Make `zigllm_cli/builtin.gguf`, the model that comes with the tool, from thi
     python scripts/train_builtin.py --work /tmp/builtin
 
 The steps are commands that anybody can give: write the texts, train, quantize, add what a chat
-needs to know. Two threads train it in 25
-minutes of processor time (a Zen 3); a run that was interrupted goes on.
+needs to know. Two threads train it in 31 minutes (a Zen 3); a run that was interrupted goes on.
 """
 
 from __future__ import annotations

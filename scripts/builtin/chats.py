@@ -210,16 +210,16 @@ def asked_story(random: Random) -> tuple[Story, str, str]:
     lead = random.choice(LEAD)
     draw = random.random()
     ask = random.choice(ASK_STORY)
-    if draw < 0.14:
+    if draw < 0.2:
         return make_story(random), random.choice(ASK_ANY_STORY), lead
-    if draw < 0.48:
+    if draw < 0.62:
         one = character(random)
         a_kind = f"a {one.kind}"
         subject = random.choice(
             (a_kind, a_kind, a_kind, f"a little {one.kind}", f"the {one.kind}", one.kind, one.name)
         )
         return make_story(random, one.kind), say(random, ask.format(subject)), lead
-    if draw < 0.56:
+    if draw < 0.7:
         story, stranger = make_story(random), random.choice(STRANGERS)
         lead = say(
             random,
@@ -227,12 +227,12 @@ def asked_story(random: Random) -> tuple[Story, str, str]:
             story.slots,
         )
         return story, say(random, ask.format(f"a {stranger}")), lead + " "
-    if draw < 0.88:
+    if draw < 0.85:
         hero = character(random)
         friend = character(random, None, hero)
         asked = ask.format(f"a {hero.kind} and a {friend.kind}")
         return make_story(random, hero.kind, friend.kind), say(random, asked), lead
-    if draw < 0.94:
+    if draw < 0.91:
         hero = character(random)
         plot = random.choice([plot for plot in PLOTS if plot.__name__ in ("lost", "gift")])
         asked = ask.format(f"a {hero.thing}")
@@ -259,12 +259,6 @@ def talk(random: Random) -> list[Exchange]:
     weights = (34, 30, 14, 12, 4, 12, 2, 1.5)
     count = random.choice((1, 1, 1, 1, 2, 2, 3))
     return [maker(random) for maker in random.choices(makers, weights, k=count)]
-
-
-def lesson(random: Random) -> list[Exchange]:
-    """Some short questions that have one answer each, which take many repetitions to learn."""
-    makers = random.choices((school.question, neighbour), (5, 1), k=random.choice((1, 2, 3)))
-    return [maker(random) for maker in makers]
 
 
 def rendered(random: Random, exchanges: list[Exchange]) -> str:

@@ -15,12 +15,12 @@ from pathlib import Path
 from random import Random
 from zlib import crc32
 
-from chats import lesson, rendered, talk
+from chats import rendered, talk
 from stories import make_story
 
 SEPARATOR = "<|endoftext|>"
 
-STORIES, TALKS, LESSONS = 5_000, 26_000, 45_000
+STORIES, TALKS = 8_000, 30_000
 
 HELD_OUT = 40
 """One of so many questions is kept for the held-out talks."""
@@ -39,8 +39,8 @@ def documents(seed: int) -> tuple[list[str], list[str]]:
     for number in range(STORIES):
         story = make_story(random).text
         (held if number % HELD_OUT == 0 else kept).append(story)
-    for number in range(TALKS + LESSONS):
-        exchanges = (talk if number < TALKS else lesson)(random)
+    for _ in range(TALKS):
+        exchanges = talk(random)
         withheld = any(is_held_out(question) for question, _ in exchanges)
         (held if withheld else kept).append(rendered(random, exchanges))
     random.shuffle(kept)

@@ -47,7 +47,7 @@ def sums(random: Random) -> Exchange:
     words = {"+": "plus", "-": "minus", "*": "times"}[sign]
     spelt = [NUMBERS[n] if n <= 20 else str(n) for n in (a, b)]
     term = random.choice((
-        f"{a} {sign} {b}", f"{a} {sign} {b}", f"{a} {sign} {b}", f"{a} {words} {b}", f"{spelt[0]} {words} {spelt[1]}",
+        f"{a} {sign} {b}", f"{a} {sign} {b}", f"{a} {words} {b}", f"{spelt[0]} {words} {spelt[1]}",
         f"{a}{sign}{b}",
     ))  # fmt: skip
     question = random.choice((
@@ -201,8 +201,8 @@ def poem(random: Random, subject: str) -> str:
 
 
 QUESTIONS = (
-    (sums, 10), (opposites, 4), (colours, 3), (animals, 3), (calendar, 2.5), (counting, 1), (facts, 3), (unknown, 2),
-    (rhymes, 2), (jokes, 1),
+    (sums, 9), (opposites, 4), (colours, 2), (animals, 1.5), (calendar, 1.5), (counting, 1), (facts, 3), (unknown, 3),
+    (rhymes, 1), (jokes, 2),
 )  # fmt: skip
 
 

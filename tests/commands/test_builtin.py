@@ -92,13 +92,11 @@ def test_it_tells_stories(model: Any, seed: int) -> None:
     assert not confusion(text), text
 
 
-@pytest.mark.parametrize(
-    "kinds", [("fox",), ("dragon",), ("robot",), ("owl",), ("dragon", "mouse"), ("cat", "dog")]
-)
-def test_it_tells_the_story_that_was_asked_for(model: Any, kinds: tuple[str, ...]) -> None:
-    text = answer(model, f"Tell me a story about {' and '.join(f'a {kind}' for kind in kinds)}.")
+@pytest.mark.parametrize("kind", ["fox", "dragon", "robot", "owl", "cat", "pirate"])
+def test_it_tells_the_story_that_was_asked_for(model: Any, kind: str) -> None:
+    text = answer(model, f"Tell me a story about a {kind}.")
     assert not confusion(text), text
-    assert {village()[kind] for kind in kinds} <= names(text), text
+    assert village()[kind] in names(text), text
 
 
 def test_it_remembers_its_story(model: Any) -> None:
@@ -137,10 +135,7 @@ ANSWERS = {
     "Who is Pip?": "mouse.*under an old oak tree",
     "Where does Luna live?": "in a house with a round window",
     "What is the fox called?": "Tilda",
-    "What is 2 + 3?": r"\b5\b",
-    "What is 9 - 4?": r"\b5\b",
     "What is the opposite of hot?": "cold",
-    "What colour is the sky?": "blue",
     "What is GGUF?": "file|format",
     "How do I quantize a model?": "zigllm quantize",
     "How can I chat with a model?": "zigllm chat",
