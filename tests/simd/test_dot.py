@@ -11,9 +11,9 @@ import pytest
 from numba import njit
 
 from zigllm_cli.simd import tile as ops
-from zigllm_cli.simd.dot import DotSum, WordSum, centred_words, dot4, words_of
+from zigllm_cli.simd.dot import DotSum, dot4
 from zigllm_cli.simd.emit import emit
-from zigllm_cli.simd.isa import is_centred, takes_words
+from zigllm_cli.simd.isa import is_centred
 from zigllm_cli.simd.tile import Tile
 from zigllm_cli.simd.vector import i8x64, i32x16, u8x64
 
@@ -82,16 +82,10 @@ def test_sums_of_dots(apply: Apply, rng: np.random.Generator, most: int) -> None
 
     @emit(i32x16, BYTES, SIGNED, i32x16)
     def total(b: Any, us: Any, ss: Any, start: Any) -> Any:
-        wide = takes_words(most)
-        dots = WordSum(b) if wide else DotSum(b, lambda: start, most)
+        dots = DotSum(b, lambda: start, most)
         for i in range(count):
-            w, x = b.extract_value(us, i), b.extract_value(ss, i)
-            if wide:
-                for words in zip(centred_words(b, w), words_of(b, x), strict=True):
-                    dots.add(*words)
-            else:
-                dots.add(w, x)
-        return b.add(dots.value(), start) if wide else dots.value()
+            dots.add(b.extract_value(us, i), b.extract_value(ss, i))
+        return dots.value()
 
     u = rng.integers(0, most + 1, (40, count, 64)).astype(np.uint8)
     s = rng.integers(-127, 128, (40, count, 64)).astype(np.int8)

@@ -26,8 +26,8 @@ from zigllm_cli.simd.arithmetic import (
     zero_i32x16,
 )
 from zigllm_cli.simd.convert import narrow_i8, round_to_i32
-from zigllm_cli.simd.dot import build_dot4, dot4, words_of
-from zigllm_cli.simd.emit import emit, joined, offset, shuffle, store
+from zigllm_cli.simd.dot import build_dot4, dot4
+from zigllm_cli.simd.emit import emit, joined, shuffle
 from zigllm_cli.simd.memory import load_f32x16, load_i64, masked_loader, store_vec
 from zigllm_cli.simd.shuffle import permute
 from zigllm_cli.simd.tile import column_of
@@ -76,18 +76,6 @@ def _gather(b, natural, wanted):
     low = shuffle(b, natural[0], natural[1], [w if w < 128 else 0 for w in wanted])
     high = shuffle(b, natural[2], natural[3], [w - 128 if w >= 128 else 0 for w in wanted])
     return shuffle(b, low, high, [i if w < 128 else 64 + i for i, w in enumerate(wanted)])
-
-
-def value_stores(layout):
-    """An operation (record, tile): the activations as the record holds them."""
-
-    def build_store(b, z, tile):
-        for v in range(4):
-            signed = b.extract_value(tile, v)
-            for part, values in enumerate(words_of(b, signed) if layout.words else [signed]):
-                store(b, offset(b, z, layout.values_at * v + 64 * part), values)
-
-    return emit(types.void, types.int64, STEP_BYTES)(build_store)
 
 
 def first_lanes_sums(layout):
@@ -149,10 +137,10 @@ def build(name):
 
     store_scales = _scale_stores(layout, lane_scales)
     store_starts = _start_stores(layout, group_starts)
-    store_values = value_stores(layout)
     has_minima, has_starts = bool(layout.minima), layout.starts
     minima_at = layout.minima_at
     record_bytes = layout.record
+    get0, get1, get2, get3 = byte_vectors
 
     @njit(forceinline=True)
     def record(x, z, count):
@@ -168,7 +156,10 @@ def build(name):
         v0, v1 = four_of_i8x16(a0, a1, a2, a3), four_of_i8x16(b0, b1, b2, b3)
         v2, v3 = four_of_i8x16(c0, c1, c2, c3), four_of_i8x16(d0, d1, d2, d3)
         t = into_order(v0, v1, v2, v3)
-        store_values(z, t)
+        store_vec(z, get0(t))
+        store_vec(z + 64, get1(t))
+        store_vec(z + 128, get2(t))
+        store_vec(z + 192, get3(t))
         store_scales(z, scales)
         if has_starts:
             store_starts(z, t)

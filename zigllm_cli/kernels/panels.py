@@ -19,8 +19,8 @@ The records must be readable up to the next multiple of the tile's columns.
 from numba import njit
 
 from zigllm_cli.gguf.types import tensor_type
-from zigllm_cli.kernels.panel_pack import ROWS, pack_panel, panel_bytes
-from zigllm_cli.kernels.panel_tile import tile_clear, tile_product, tile_shape
+from zigllm_cli.kernels.panel_pack import ROWS, pack_panel, panel_bytes, takes_words
+from zigllm_cli.kernels.panel_tile import tile_clear, tile_product, tile_shape, widening
 from zigllm_cli.kernels.share import claim
 from zigllm_cli.quants.layouts import LAYOUTS, STEP
 from zigllm_cli.simd import operators as operators
@@ -29,7 +29,7 @@ from zigllm_cli.simd.memory import load_f32, load_f32x16, load_i64, prefetch, st
 
 def panel_count(layout):
     """Panels that are unpacked at a time and meet a token while its record is near: 16 KiB."""
-    return 2 if layout.words else 4
+    return 2 if takes_words(layout) else 4
 
 
 def build(name):
@@ -67,6 +67,7 @@ def rows_times_tokens(name):
     (panels, columns), count = tile_shape(layout), panel_count(layout)
     pack, multiply = pack_panel(name), tile_product(layout, panels, columns)
     write, clear = tile_writer(panels, columns), tile_clear(count * columns)
+    values_of = widening(layout, columns)
     size, record, tile_bytes = panel_bytes(layout), layout.record, 64 * panels * columns
     step_bytes = kind.block_bytes * (STEP // kind.block_size)
 
@@ -90,9 +91,10 @@ def rows_times_tokens(name):
                     for line in range(0, record, 64):
                         prefetch(ahead + line)
                     ahead += stride
+                values, value_stride = values_of(z, stride)
                 for n in range(0, count, panels):
                     panel = room + n * size
-                    multiply(sums, panel, size, z, stride, groups)
+                    multiply(sums, panel, size, z, stride, values, value_stride, groups)
                     if step == last:
                         first, there = row + n * ROWS, min(left, columns)
                         write(sums, y + 64 * n, out_stride, first, rows, there, bias, add)

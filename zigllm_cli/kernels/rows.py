@@ -25,7 +25,7 @@ from zigllm_cli.quants.layouts import LAYOUTS, STEP
 from zigllm_cli.quants.unpack import unpacking
 from zigllm_cli.simd import operators as operators
 from zigllm_cli.simd.arithmetic import lane_sum
-from zigllm_cli.simd.dot import DotSum, WordSum, centred_words
+from zigllm_cli.simd.dot import DotSum
 from zigllm_cli.simd.emit import call, emit, load, offset
 from zigllm_cli.simd.memory import (
     load_f32,
@@ -38,7 +38,7 @@ from zigllm_cli.simd.memory import (
     store_u8,
 )
 from zigllm_cli.simd.tile import at, column_of, zero_tile
-from zigllm_cli.simd.vector import Tile, f32x16, i32x16, u8x64
+from zigllm_cli.simd.vector import Tile, f32x16, i8x64, i32x16, u8x64
 
 PREFETCH = 4096
 """Bytes ahead: worth 5 GB/s on one thread; 16 KiB ahead is too far for two."""
@@ -70,12 +70,9 @@ def _column(b, layout, total, z, weights, factors):
         start = None
         if layout.starts:
             start = partial(load, b, offset(b, z, layout.starts_at + 64 * chain), i32x16.ir)
-        dots = WordSum(b) if layout.words else DotSum(b, start, layout.most)
+        dots = DotSum(b, start, layout.most)
         for v in range(layout.vectors * chain, layout.vectors * (chain + 1)):
-            taken = centred_words(b, weights[v]) if layout.words else [weights[v]]
-            for part, w in enumerate(taken):
-                place = offset(b, z, layout.values_at * v + 64 * part)
-                dots.add(w, load(b, place, w.type))
+            dots.add(weights[v], load(b, offset(b, z, 64 * v), i8x64.ir))
         x = load(b, offset(b, z, layout.scales_at + 64 * chain), f32x16.ir)
         scale = b.fmul(factors[chain], x)
         total = _fma(b, b.sitofp(dots.value(), f32x16.ir), scale, total)

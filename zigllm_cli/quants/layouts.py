@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from zigllm_cli.simd.isa import is_centred, takes_words
+from zigllm_cli.simd.isa import is_centred
 
 STEP = 256
 """Weights per step, whatever the block size of the type."""
@@ -32,8 +32,8 @@ class Layout:
         order: order[64 * vector + byte] is the place in the step of the weight in that byte.
         chains: accumulators per step (1, 2 or 4).
         group: weights that share a scale (16 or 32).
-        most: the largest that `weights` returns; the activations depend on it only where it is
-            above 127, as no two layouts do that are otherwise equal.
+        most: the largest that `weights` returns; the activations depend on it only through
+            `starts`, and no two layouts that are otherwise equal differ in those.
         offset: what `weights` adds to make them unsigned; the dot starts at -offset * sum(x).
         minima: for each of the 16 lanes of `minima(p)`, the group of activations whose sum it
             multiplies (in the step's natural order), -1 for none. Empty: the type has none.
@@ -72,27 +72,16 @@ class Layout:
         ]
         return tuple(tuple(place // 32 for place in lanes) for lanes in first)
 
-    # The record of 256 activations: bytes or words, then per chain 16 scales, 16 starts, then the
-    # minima.
-    @property
-    def words(self) -> bool:
-        """Whether the record holds 16-bit words (`simd.dot.words_of` its bytes)."""
-        return takes_words(self.most)
-
+    # The record of 256 activations: bytes, then per chain 16 scales, 16 starts, then the minima.
     @property
     def starts(self) -> bool:
         """Whether dots start at something: their weights are multiplied with the offset."""
         return bool(self.offset) and not is_centred(self.most)
 
     @property
-    def values_at(self) -> int:
-        """Bytes from one vector of 64 activations in a record to the next."""
-        return 128 if self.words else 64
-
-    @property
     def scales_at(self) -> int:
         """Byte of a record where the activations' scales stand: f32 [chains, 16]."""
-        return 4 * self.values_at
+        return STEP
 
     @property
     def starts_at(self) -> int:

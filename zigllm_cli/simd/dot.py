@@ -77,8 +77,7 @@ class DotSum:
     Args:
         b: the builder.
         start: gives the 32-bit lanes to begin with, when they are needed; None for zeros.
-        most: largest of the unsigned weights, with AVX2 at most 128 (`WordSum`). Where
-            `is_centred(most)`, 128 is taken from each.
+        most: largest of the unsigned weights. Where `is_centred(most)`, 128 is taken from each.
     """
 
     def __init__(self, b: Any, start: Callable[[], ir.Value] | None, most: int) -> None:
@@ -111,7 +110,7 @@ class DotSum:
     def _add_pairs(self, u: ir.Value, s: ir.Value) -> None:
         b, parts = self.b, []
         for x, y in zip(_registers(b, u), _registers(b, s), strict=True):
-            parts.append(call(b, "llvm.x86.avx2.pmadd.ub.sw", WORDS, x, y))
+            parts.append(_byte_pairs(b, x, y, is_centred(self.most)))
         if self._pairs:
             parts = [_added(b, p, q) for p, q in zip(self._pairs, parts, strict=True)]
         self._pairs = parts
@@ -133,35 +132,29 @@ class DotSum:
 
 
 class WordSum:
-    """IR: the sum of products of 16-bit words, weights and activations both widened (AVX2)."""
+    """IR: the sum of products of 16-bit words, weights and activations both widened (AVX2).
+
+    For weights above 128: as many operations as a `DotSum` of theirs, less its handling of signs.
+    """
 
     def __init__(self, b: Any) -> None:
         self.b = b
-        self._total: list[ir.Value] = []
+        self._total: ir.Value | None = None
 
     def add(self, w: ir.Value, x: ir.Value) -> None:
-        """Go on with 16 or 32 words of each, in vectors of any element type."""
-        b, parts = self.b, []
-        for p, q in zip(_registers(b, w), _registers(b, x), strict=True):
-            words = b.bitcast(p, WORDS), b.bitcast(q, WORDS)
-            parts.append(call(b, PAIRS_OF_WORDS, DWORDS, *words))
-        if self._total:
-            parts = [_added(b, p, q) for p, q in zip(self._total, parts, strict=True)]
-        self._total = parts
+        """Go on with 16 words of each."""
+        b = self.b
+        pairs = call(b, PAIRS_OF_WORDS, DWORDS, b.bitcast(w, WORDS), b.bitcast(x, WORDS))
+        self._total = _added(b, self._total, pairs) if self._total else pairs
 
     def value(self) -> ir.Value:
-        """The sum: half as many lanes of 32 bits as an addition has words."""
-        return joined(self.b, self._total)
+        """The sum: 8 lanes of 32 bits."""
+        return self._total
 
 
 def in_words(most: int) -> int:
     """How many `dot4` of weights up to `most` can be added in 16 bits."""
-    return ((1 << 15) - 1) // (2 * most * LARGEST_ACTIVATION)
-
-
-def centred_words(b: Any, weights: ir.Value) -> list[ir.Value]:
-    """IR: `words_of` unsigned weights, less 128."""
-    return words_of(b, b.xor(weights, ir.Constant(weights.type, [ir.Constant(I8, -128)] * 64)))
+    return ((1 << 15) - 1) // (2 * min(most, 128) * LARGEST_ACTIVATION)
 
 
 def words_of(b: Any, signed: ir.Value) -> list[ir.Value]:
@@ -178,6 +171,15 @@ def _registers(b: Any, vector: ir.Value) -> list[ir.Value]:
 
 def _added(b: Any, x: ir.Value, y: ir.Value) -> ir.Value:
     return opaque(b, b.add(x, y))
+
+
+def _byte_pairs(b: Any, u: ir.Value, s: ir.Value, centred: bool) -> ir.Value:
+    """32 products added in pairs to 16 bits; centred: of u - 128, its sign moved to s."""
+    if centred:
+        w = b.xor(u, ir.Constant(u.type, [ir.Constant(I8, -128)] * 32))
+        s = call(b, "llvm.x86.avx2.psign.b", u.type, s, w)
+        u = call(b, "llvm.abs.v32i8", u.type, w, ir.Constant(ir.IntType(1), 0))
+    return call(b, "llvm.x86.avx2.pmadd.ub.sw", WORDS, u, s)
 
 
 def _signed_sdot(b: Any, acc: Any, u: Any, s: Any, centred: bool) -> Any:
