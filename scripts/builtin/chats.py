@@ -228,10 +228,7 @@ def asked_story(random: Random) -> tuple[Story, str, str]:
         )
         return story, say(random, ask.format(f"a {stranger}")), lead + " "
     if draw < 0.85:
-        hero = character(random)
-        friend = character(random, None, hero)
-        asked = ask.format(f"a {hero.kind} and a {friend.kind}")
-        return make_story(random, hero.kind, friend.kind), say(random, asked), lead
+        return (*story_of_two(random, ask), lead)
     if draw < 0.91:
         hero = character(random)
         plot = random.choice([plot for plot in PLOTS if plot.__name__ in ("lost", "gift")])
@@ -240,6 +237,14 @@ def asked_story(random: Random) -> tuple[Story, str, str]:
     story = make_story(random)
     asked = random.choice((story.theme, story.theme, f"a {story.hero.kind} and {story.theme}"))
     return story, say(random, ask.format(asked)), lead
+
+
+def story_of_two(random: Random, ask: str) -> tuple[Story, str]:
+    """A story about two who were asked for, and how."""
+    hero = character(random)
+    friend = character(random, None, hero)
+    asked = ask.format(f"a {hero.kind} and a {friend.kind}")
+    return make_story(random, hero.kind, friend.kind), say(random, asked)
 
 
 def small_talk_of(random: Random, phrase: str) -> Exchange:
@@ -259,6 +264,20 @@ def talk(random: Random) -> list[Exchange]:
     weights = (34, 30, 14, 12, 4, 12, 2, 1.5)
     count = random.choice((1, 1, 1, 1, 2, 2, 3))
     return [maker(random) for maker in random.choices(makers, weights, k=count)]
+
+
+def lesson(random: Random) -> list[Exchange]:
+    """Some short questions that have one answer each, which take many repetitions to learn."""
+    kinds = (school.question, school.sums, neighbour)
+    makers = random.choices(kinds, (4, 3, 1), k=random.choice((1, 2, 3)))
+    return [maker(random) for maker in makers]
+
+
+def pair(random: Random) -> list[Exchange]:
+    """A story about two; who they are is said first, so that the story need not look far back."""
+    story, ask = story_of_two(random, random.choice(ASK_STORY))
+    lead = "[Here is one|A story|This is a story|Listen to one] about {name} the {kind} and {fname} the {fkind}. "
+    return [(varied(random, ask), say(random, lead, story.slots) + " " + story.text)]
 
 
 def rendered(random: Random, exchanges: list[Exchange]) -> str:

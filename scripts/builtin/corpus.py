@@ -11,16 +11,31 @@ not memory.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 from zlib import crc32
 
-from chats import rendered, talk
+from chats import Exchange, lesson, pair, rendered, talk
 from stories import make_story
 
 SEPARATOR = "<|endoftext|>"
 
-STORIES, TALKS = 8_000, 30_000
+
+class Part(NamedTuple):
+    """How many documents of each kind, and the seed that they come from."""
+
+    seed: int
+    stories: int
+    talks: dict[Callable[[Random], list[Exchange]], int]
+
+
+PARTS = {
+    "first": Part(4, 8_000, {talk: 30_000}),
+    "second": Part(5, 5_000, {talk: 10_000, pair: 4_000, lesson: 36_000}),
+}
+"""What the model learns first, who lives in the village; and what it learns on top of that."""
 
 HELD_OUT = 40
 """One of so many questions is kept for the held-out talks."""
@@ -31,18 +46,19 @@ def is_held_out(question: str) -> bool:
     return len(question.split()) > 2 and crc32(question.lower().encode()) % HELD_OUT == 0
 
 
-def documents(seed: int) -> tuple[list[str], list[str]]:
+def documents(part: Part) -> tuple[list[str], list[str]]:
     """The training documents and the held-out ones, both in random order."""
-    random = Random(seed)
+    random = Random(part.seed)
     kept: list[str] = []
     held: list[str] = []
-    for number in range(STORIES):
+    for number in range(part.stories):
         story = make_story(random).text
         (held if number % HELD_OUT == 0 else kept).append(story)
-    for _ in range(TALKS):
-        exchanges = talk(random)
-        withheld = any(is_held_out(question) for question, _ in exchanges)
-        (held if withheld else kept).append(rendered(random, exchanges))
+    for maker, count in part.talks.items():
+        for _ in range(count):
+            exchanges = maker(random)
+            withheld = any(is_held_out(question) for question, _ in exchanges)
+            (held if withheld else kept).append(rendered(random, exchanges))
     random.shuffle(kept)
     random.shuffle(held)
     return kept, held
@@ -52,9 +68,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")
     parser.add_argument("--held-out", type=Path, metavar="FILE")
-    parser.add_argument("--seed", type=int, default=4)
+    parser.add_argument("--part", choices=PARTS, default="first")
     options = parser.parse_args()
-    kept, held = documents(options.seed)
+    kept, held = documents(PARTS[options.part])
     for path, texts in ((options.out, kept), (options.held_out, held)):
         if path is not None:
             path.write_text(SEPARATOR.join(["", *texts, ""]), "utf-8", newline="\n")

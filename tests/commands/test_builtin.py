@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -77,31 +78,42 @@ def test_others_take_it_by_name_only(zigllm: Run, tmp_path: Path, command: str) 
 
 
 SOURCES = Path(__file__).parents[2] / "scripts" / "builtin"
-STORY = "Once upon a time"
+
+
+def load_judge() -> Any:
+    """`scripts/builtin/judge.py`, which is a script beside others and in no package."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SOURCES))
+        return SimpleNamespace(**runpy.run_path(str(SOURCES / "judge.py")))
+
+
+judge = load_judge()
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_it_tells_stories(model: Any, seed: int) -> None:
     """As long as stories are, with an end, in words that stories are made of, about two people."""
-    text = STORY + "".join(model.generate(STORY, max_tokens=400, seed=seed))
+    text = judge.story(model, seed)
     assert text.rstrip().endswith((".", "!", '"')), text
     assert 300 < len(text) < 2000, text
     words = re.findall(r"[a-z]+", text)
     assert len(words) > 60
     assert sum(word in known_words() for word in words) >= 0.97 * len(words), text
-    assert not confusion(text), text
+    assert not judge.confusion(text), text
 
 
-@pytest.mark.parametrize("kind", ["fox", "dragon", "robot", "owl", "cat", "pirate"])
-def test_it_tells_the_story_that_was_asked_for(model: Any, kind: str) -> None:
-    text = answer(model, f"Tell me a story about a {kind}.")
-    assert not confusion(text), text
-    assert village()[kind] in names(text), text
+ASKED = [("fox",), ("dragon",), ("robot",), ("owl",), ("cat",), ("pirate",), *judge.PAIRS[:6]]
+
+
+@pytest.mark.parametrize("kinds", ASKED, ids=" and ".join)
+def test_it_tells_the_story_that_was_asked_for(model: Any, kinds: tuple[str, ...]) -> None:
+    text = judge.asked_story(model, *kinds)
+    assert not judge.confusion(text, *kinds), text
 
 
 def test_it_remembers_its_story(model: Any) -> None:
     asked = ("Tell me a story about a fox.", "Who was the hero?")
-    assert re.search("fox.*Tilda|Tilda.*fox", answer(model, *asked))
+    assert re.search("fox.*Tilda|Tilda.*fox", judge.answer(model, *asked))
 
 
 @cache
@@ -110,56 +122,13 @@ def known_words() -> set[str]:
     return set(re.findall(r"[a-z]+", " ".join(p.read_text("utf-8") for p in SOURCES.glob("*.py"))))
 
 
-@cache
-def village() -> dict[str, str]:
-    """The names of those whom stories are about, by their kind: a fox is called Tilda."""
-    return {one.kind: one.name for one in runpy.run_path(str(SOURCES / "cast.py"))["VILLAGE"]}
+MISTAKES = {"What day comes after Monday?"}
+"""What it does not know, of all that the judge asks."""
 
 
-def names(text: str) -> set[str]:
-    return set(re.findall(r"[A-Z][a-z]+", text)) & set(village().values())
-
-
-def confusion(text: str) -> str:
-    """What is wrong with the people of a story: too many, or somebody is what another one is."""
-    if len(names(text)) != 2:
-        return f"about {len(names(text))} people"
-    called = re.findall(r"([A-Z][a-z]+) the ([a-z]+)", text)
-    called += [(name, kind) for kind, name in re.findall(r"([a-z]+) (?:called|named) (\w+)", text)]
-    wrong = [(name, kind) for name, kind in called if kind in village() and village()[kind] != name]
-    return " ".join(f"{name} the {kind}" for name, kind in wrong)
-
-
-ANSWERS = {
-    "Who are you?": "builtin|tiny|model",
-    "Who is Pip?": "mouse.*under an old oak tree",
-    "Where does Luna live?": "in a house with a round window",
-    "What is the fox called?": "Tilda",
-    "What is the opposite of hot?": "cold",
-    "What is GGUF?": "file|format",
-    "How do I quantize a model?": "zigllm quantize",
-    "How can I chat with a model?": "zigllm chat",
-    "Thank you!": "welcome|pleasure|gladly",
-    "Good night!": "night",
-    "What is the capital of France?": "not know|never learned",
-    "Tell me a story about a camel.": "know nobody like that|Nobody like that lives",
-}
-
-
-def answer(model: Any, *turns: str) -> str:
-    """What it says to the last of these turns, taking the likeliest tokens."""
-    prompt, said = "", ""
-    for turn in turns:
-        prompt += f"<|im_start|>user\n{turn}<|im_end|>\n<|im_start|>assistant\n"
-        ids = model.tokenizer.encode(prompt, add_special=False, parse_special=True)
-        said = "".join(model.generate(ids, max_tokens=330, temperature=0.0))
-        prompt += f"{said}<|im_end|>\n"
-    return said
-
-
-@pytest.mark.parametrize(("question", "expected"), ANSWERS.items())
-def test_it_answers(model: Any, question: str, expected: str) -> None:
-    assert re.search(expected, answer(model, question), re.IGNORECASE), answer(model, question)
+@pytest.mark.parametrize("question", [ask for ask in judge.ANSWERS if ask not in MISTAKES])
+def test_it_answers(model: Any, question: str) -> None:
+    assert not judge.mistake(model, question)
 
 
 def test_a_chat_through_a_pipe(zigllm: Run) -> None:

@@ -36,8 +36,8 @@ def test_the_same_bytes_each_time(tmp_path: Path) -> None:
         path = tmp_path / salt
         code = (
             "import sys, corpus\nfrom pathlib import Path\n"
-            "corpus.STORIES, corpus.TALKS = 50, 300\n"
-            "Path(sys.argv[1]).write_text(repr(corpus.documents(7)))"
+            "part = corpus.Part(7, 50, {corpus.talk: 300, corpus.pair: 20, corpus.lesson: 100})\n"
+            "Path(sys.argv[1]).write_text(repr(corpus.documents(part)))"
         )
         subprocess.run(
             [sys.executable, "-c", code, str(path)],
@@ -50,11 +50,10 @@ def test_the_same_bytes_each_time(tmp_path: Path) -> None:
     assert len(texts[0]) > 100_000
 
 
-def test_questions_are_kept_back(sources: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_questions_are_kept_back(sources: Any) -> None:
     corpus, _ = sources
-    monkeypatch.setattr(corpus, "STORIES", 100)
-    monkeypatch.setattr(corpus, "TALKS", 2000)
-    kept, held = corpus.documents(4)
+    part = corpus.Part(4, 100, {corpus.talk: 2000, corpus.lesson: 1000})
+    kept, held = corpus.documents(part)
     asked = [questions(text) for text in kept]
     withheld = {question for text in held for question in questions(text)}
     only_held = {question for question in withheld if corpus.is_held_out(question)}
