@@ -71,6 +71,8 @@ def inside(model: Path, o: argparse.Namespace) -> Speed:
     c.llama_log_set(silent, ctypes.c_void_p(0))
     c.llama_backend_init()
     weights = c.llama_model_load_from_file(str(model).encode(), c.llama_model_default_params())
+    if not weights:
+        raise SystemExit(f"llama.cpp does not load {model}")
     params = c.llama_context_default_params()
     params.n_ctx = max(o.p, o.d + o.n) + 8
     params.n_batch = max(o.p, o.d, 512)

@@ -24,6 +24,7 @@ def dense(
     architecture: str,
     sizes: tuple[int, int, int, int, int, int],
     tensors_of: Callable[..., Iterator[tuple[str, Shape]]],
+    tied: bool = False,
     **more: Any,
 ) -> tuple[str, dict[str, Any], Tensors]:
     """Layers, width, feed-forward, heads, heads of keys, head dim; and what stands in a block."""
@@ -43,7 +44,7 @@ def dense(
             for name, shape in tensors_of(width, ff, heads * dim, kv_heads * dim):
                 yield f"blk.{i}.{name}", shape
 
-    return architecture, with_width(keys, width), with_ends(width, tensors())
+    return architecture, with_width(keys, width), with_ends(width, tensors(), tied)
 
 
 def qwen2() -> tuple[str, dict[str, Any], Tensors]:
@@ -86,7 +87,7 @@ def gemma2() -> tuple[str, dict[str, Any], Tensors]:
         "attn_logit_softcapping": 50.0,
         "final_logit_softcapping": 30.0,
     }
-    return dense("gemma2", sizes, block, **more)
+    return dense("gemma2", sizes, block, tied=True, **more)
 
 
 def phi3() -> tuple[str, dict[str, Any], Tensors]:
@@ -212,11 +213,12 @@ def with_width(keys: dict[str, Any], width: int) -> dict[str, Any]:
     return {"context_length": 4096, "vocab_size": VOCABULARY, **keys, "embedding_length": width}
 
 
-def with_ends(width: int, blocks: Tensors) -> Tensors:
-    """With what is before and behind the blocks."""
+def with_ends(width: int, blocks: Tensors, tied: bool = False) -> Tensors:
+    """With what is before and behind the blocks; `tied`: the embedding is the output as well."""
     yield "token_embd.weight", (VOCABULARY, width)
     yield "output_norm.weight", (width,)
-    yield "output.weight", (VOCABULARY, width)
+    if not tied:
+        yield "output.weight", (VOCABULARY, width)
     yield from blocks
 
 

@@ -2,9 +2,9 @@ r"""Make `zigllm_cli/builtin.gguf`, the model that comes with the tool, from thi
 
     python scripts/train_builtin.py --work /tmp/builtin
 
-The steps are commands that anybody can give: write the texts of two parts and train on them, quantize,
-add what a chat needs to know. Two threads train in 49 minutes (a Zen 3); a run that was interrupted
-goes on.
+The steps are commands that anybody can give: write the texts of two parts and train on them,
+quantize, add what a chat needs to know. Two threads train in 49 minutes (a Zen 3); a run that was
+interrupted goes on.
 """
 
 from __future__ import annotations

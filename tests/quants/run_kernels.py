@@ -9,9 +9,8 @@ each type to decode and, for those to multiply, `NAME_x` (f32 [tokens, row]). OU
 
 from __future__ import annotations
 
-import ctypes
-import mmap
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,22 +19,10 @@ from zigllm_cli.gguf.types import tensor_type
 from zigllm_cli.jit import Kernel, call
 from zigllm_cli.quants.layouts import LAYOUTS, STEP
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+from fences import fenced
+
 Array = np.ndarray[Any, np.dtype[Any]]
-
-
-def fenced(data: Array, at_end: bool) -> Array:
-    """The same bytes in pages of their own, flush with an inaccessible page before or behind."""
-    page = mmap.PAGESIZE
-    size = -(-data.nbytes // page) * page
-    area = mmap.mmap(-1, size + 2 * page)
-    whole = np.frombuffer(area, np.uint8)
-    start = page + (size - data.nbytes if at_end else 0)
-    whole[start : start + data.nbytes] = data.reshape(-1)
-    protect = ctypes.CDLL(None, use_errno=True).mprotect
-    for fence in (0, page + size):
-        address = ctypes.c_void_p(whole.ctypes.data + fence)
-        assert protect(address, ctypes.c_size_t(page), 0) == 0
-    return whole[start : start + data.nbytes].reshape(data.shape)
 
 
 def decode(name: str, data: Array) -> Array:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fences import fenced
 from numba import njit
 
 from zigllm_cli.gguf.types import tensor_type
@@ -183,6 +184,20 @@ def check_few(name: str, blocks: Any, decode: Any) -> None:
         check_product(name, weights, x[:tokens], values, few=True)
     alone = np.concatenate([product(name, weights, x[i : i + 1], few=False) for i in range(15)])
     assert (alone == product(name, weights, x)).all()
+
+
+@pytest.mark.parametrize("few", [False, True])
+@pytest.mark.parametrize("name", ["Q4_1", "Q8_0", "NVFP4"])
+def test_rows_do_not_meet(name: str, few: bool, blocks: Any) -> None:
+    """What stands behind a row, not a number or nothing at all, does not reach its product."""
+    length = STEP + 3 * tensor_type(name).block_size
+    weights = blocks(name, 6, length, seed=4)
+    x = np.random.default_rng(6).standard_normal((7 if few else 1, length), np.float32)
+    expected = product(name, weights, x, few=few)
+    weights[::2] = 255
+    found = product(name, fenced(weights, at_end=True), x, few=few)
+    assert not np.isfinite(found[:, ::2]).any() or name == "NVFP4"
+    assert (found[:, 1::2] == expected[:, 1::2]).all()
 
 
 # ------------------------------------------------------------------ embedding

@@ -20,7 +20,7 @@ from numba import njit
 
 from zigllm_cli.kernels import float_rows, rows
 from zigllm_cli.kernels.expert_runs import COUNT, FIRST, LIST, RUN
-from zigllm_cli.kernels.rows import spare_room
+from zigllm_cli.kernels.rows import spare_for, spare_room
 from zigllm_cli.kernels.share import share
 from zigllm_cli.kernels.state import TOKENS
 from zigllm_cli.simd.memory import load_f32, load_i64
@@ -86,7 +86,7 @@ def build(name, few):
         whole, blocks = load_i64(args + 24), load_i64(args + 32)
         x_bytes, out_bytes = load_i64(args + 48), load_i64(args + 64)
         bias, runs, step = load_i64(args + 72), load_i64(args + 80), load_i64(args + 88)
-        spare = spare_room()
+        room = spare_room()
         first, last = share(load_i64(runs) * rows, 16, thread, threads)
         while first < last:
             run, row = runs + LIST + RUN * (first // rows), first % rows
@@ -96,6 +96,7 @@ def build(name, few):
             stop = min(rows, row + last - first)
             for r in range(row, stop):
                 b = load_f32(bias + 4 * (expert * rows + r)) if bias else np.float32(0)
+                spare = spare_for(r, rows, whole, room)
                 p, y = weights + r * row_bytes, out + 4 * r
                 product(p, x, step * x_bytes, whole, blocks, spare, y, step * out_bytes, b, count)
             first += stop - row

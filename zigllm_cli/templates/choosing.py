@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from zigllm_cli.errors import InputError, UsageError
+from zigllm_cli.errors import InputError, UsageError, reason_of
 
 KEY = "tokenizer.chat_template"
 
@@ -132,7 +132,7 @@ def _wanted(wanted: str, metadata: Mapping[str, Any]) -> Choice:
     try:
         return Choice(path.read_text("utf-8"), path.name)
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the template {path}: {error}") from None
+        raise InputError(f"cannot read the template {path}: {reason_of(error)}") from None
 
 
 def _folder() -> Path:
