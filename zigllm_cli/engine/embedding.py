@@ -116,11 +116,12 @@ class Embedder:
             batch.sequences += [slot] * len(text)
             batch.outputs += [start + row for row in rows]
             counts.append(len(rows))
-        states = self.runner.step(batch)
+        in_one = len(batch) <= self.runner.batch
+        states = self.runner.step_in_place(batch) if in_one else self.runner.step(batch)
         starts = np.cumsum([0, *counts[:-1]])
         if pooling == "none":
-            return np.split(states, starts[1:])
-        sums = np.add.reduceat(states, starts, axis=0, dtype=np.float64)
+            return np.split(states.copy(), starts[1:])
+        sums = np.add.reduceat(states.astype(np.float64), starts, axis=0)
         return list((sums / np.array(counts)[:, None]).astype(np.float32))
 
     def close(self) -> None:

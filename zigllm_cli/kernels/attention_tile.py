@@ -276,12 +276,12 @@ def adjust(columns):
                 store_vec(row + 4 * i, fma(far, factor, load_f32x16(row + 4 * i)))
 
     @part
-    def hide(tile, scores, block):
+    def hide(tile, scores, block, positions):
         """Minus infinity before each column's first position and from its end on."""
         for j in range(opaque(columns)):
             column, row = tile + columns_at + COLUMN * j, scores + K_ROW * j
             first, end = load_i64(column + FIRST) - block, load_i64(column + END) - block
-            for i in range(0, BLOCK, 16):
+            for i in range(0, positions, 16):
                 v = select(first_lanes(end - i), load_f32x16(row + 4 * i), minus_infinity())
                 store_vec(row + 4 * i, select(first_lanes(first - i), minus_infinity(), v))
 
@@ -289,17 +289,21 @@ def adjust(columns):
 
 
 def weigh(columns):
-    """A Numba function: scores to weights, with the new maxima, factors and sums of the tile."""
+    """A Numba function: scores to weights, with the new maxima, factors and sums of the tile.
+
+    (tile, scores, positions): a multiple of 16, behind which no column sees anything.
+    """
     at = Places(columns)
     maxima, factors, sums = at.maxima, at.factors, at.sums
 
     @part
-    def weights_of(tile, scores):
+    def weights_of(tile, scores, positions):
         for j in range(opaque(columns)):
             row = scores + K_ROW * j
-            low = maximum(load_f32x16(row), load_f32x16(row + 64))
-            high = maximum(load_f32x16(row + 128), load_f32x16(row + 192))
-            store_f32(tile + factors + 4 * j, lane_maximum(maximum(low, high)))
+            largest = load_f32x16(row)
+            for i in range(16, positions, 16):
+                largest = maximum(largest, load_f32x16(row + 4 * i))
+            store_f32(tile + factors + 4 * j, lane_maximum(largest))
         before = load_f32x16(tile + maxima)
         now = maximum(before, load_f32x16(tile + factors))
         store_vec(tile + maxima, now)
@@ -307,14 +311,13 @@ def weigh(columns):
         for j in range(opaque(columns)):
             row, total = scores + K_ROW * j, tile + sums + 64 * j
             top = splat_f32x16(load_f32(tile + maxima + 4 * j))
-            a, b = exp2(load_f32x16(row) - top), exp2(load_f32x16(row + 64) - top)
-            c, d = exp2(load_f32x16(row + 128) - top), exp2(load_f32x16(row + 192) - top)
-            store_vec(row, a)
-            store_vec(row + 64, b)
-            store_vec(row + 128, c)
-            store_vec(row + 192, d)
+            added = zero_f32x16()
+            for i in range(0, positions, 16):
+                weights = exp2(load_f32x16(row + 4 * i) - top)
+                store_vec(row + 4 * i, weights)
+                added = added + weights
             factor = splat_f32x16(load_f32(tile + factors + 4 * j))
-            store_vec(total, fma(load_f32x16(total), factor, (a + b) + (c + d)))
+            store_vec(total, fma(load_f32x16(total), factor, added))
 
     return weights_of
 
@@ -358,15 +361,16 @@ def attend(columns, vectors, k_lines, v_lines):
         block, scores, v_dim = load_i64(bench + BLOCK_AT), bench + SCORES, load_i64(args + V_DIM)
         lowest, end = load_i64(tile + seen) - block, load_i64(tile + seen + 24) - block
         start, stop, limit = max(lowest, 0), min(end, BLOCK), load_f64(args + CAP)
+        positions = (stop + 15) // 16 * 16
         if start < stop:
             scores_of(tile, bench, load_i64(args + DIM), stop)
             if limit != 0:
                 cap(scores, np.float32(limit * LOG2_E))
             if load_i64(args + SLOPES):
                 slope(tile, scores, block)
-            if load_i64(tile + seen + 8) > block or load_i64(tile + seen + 16) < block + BLOCK:
-                hide(tile, scores, block)
-            weights_of(tile, scores)
+            if load_i64(tile + seen + 8) > block or load_i64(tile + seen + 16) < block + positions:
+                hide(tile, scores, block, positions)
+            weights_of(tile, scores, positions)
             parts = (v_dim + 15) // 16
             whole = parts - parts % vectors
             values_of(tile, bench, v_dim, start, stop, 0, whole)

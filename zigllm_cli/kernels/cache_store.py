@@ -203,16 +203,21 @@ def build(k_type, v_type):
         panel_bytes = PANEL * k_bytes * ((k_dim + k_unit - 1) // k_unit)
         row_bytes = v_bytes * ((v_dim + v_unit - 1) // v_unit)
         state = load_i64(args + 104)
+        k_head, v_head = load_i64(args + 72), load_i64(args + 96)
         first, last = share(load_i64(state + 8 * TOKENS) * heads, 1, thread, threads)
-        for i in range(first, last):
-            token, head = i // heads, i % heads
+        while first < last:
+            token, head = first // heads, first % heads
+            stop = min(heads, head + last - first)
             position = load_i64(load_i64(state + 8 * POSITIONS) + 8 * token)
             sequence = load_i64(load_i64(state + 8 * SEQUENCES) + 8 * token)
-            k = load_i64(args) + token * load_i64(args + 8) + 4 * k_dim * head
-            v = load_i64(args + 16) + token * load_i64(args + 24) + 4 * v_dim * head
-            keys = load_i64(args + 56) + sequence * load_i64(args + 64) + head * load_i64(args + 72)
-            rows = load_i64(args + 80) + sequence * load_i64(args + 88) + head * load_i64(args + 96)
-            store_key(k, keys + position // PANEL * panel_bytes, position % PANEL, k_dim)
-            store_value(v, rows + position * row_bytes, v_dim)
+            k = load_i64(args) + token * load_i64(args + 8)
+            v = load_i64(args + 16) + token * load_i64(args + 24)
+            keys = load_i64(args + 56) + sequence * load_i64(args + 64)
+            rows = load_i64(args + 80) + sequence * load_i64(args + 88)
+            panel, row = keys + position // PANEL * panel_bytes, rows + position * row_bytes
+            for h in range(head, stop):
+                store_key(k + 4 * k_dim * h, panel + h * k_head, position % PANEL, k_dim)
+                store_value(v + 4 * v_dim * h, row + h * v_head, v_dim)
+            first += stop - head
 
     return cache_store

@@ -137,17 +137,18 @@ class Cache:
         for sequence, position in zip(sequences, positions, strict=True):
             if not 0 <= sequence < self.sequences:
                 raise InputError(f"there is no sequence {sequence}: the cache has {self.sequences}")
-            if not 0 <= position <= lengths[sequence]:
+            length = lengths[sequence]
+            if position == length:
+                lengths[sequence] = length + 1
+            elif not 0 <= position < length:
                 raise InputError(
-                    f"position {position} of sequence {sequence} does not follow"
-                    f" its {lengths[sequence]}"
+                    f"position {position} of sequence {sequence} does not follow its {length}"
                 )
-            if self.recurrent and 0 < position < lengths[sequence]:
+            elif self.recurrent and position:
                 raise InputError(
                     f"position {position} of sequence {sequence} has been evaluated: a recurrent"
                     " model cannot go back, only begin anew"
                 )
-            lengths[sequence] = max(lengths[sequence], position + 1)
 
     def begin(self, sequences: Sequence[int]) -> None:
         """Note that a step is about to change these sequences' states.
