@@ -1,6 +1,6 @@
 r"""Write the texts that the model `builtin` is trained on: stories and talks, from a seed.
 
-    python scripts/builtin/corpus.py --out train.txt --held-out held-out.txt
+    python scripts/builtin/corpus.py --part first --out first.txt --held-out first-held-out.txt
 
 Everything in them comes from the tables and the grammar beside this file, which are under the
 project's licence. Documents are separated by `<|endoftext|>`. No question of the held-out talks (and no
