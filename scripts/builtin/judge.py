@@ -27,7 +27,7 @@ PAIRS = list(zip(list(NAMES)[::2], list(NAMES)[1::2], strict=True))
 ANSWERS = {
     "Who are you?": "builtin|tiny|model",
     "What is your name?": "builtin",
-    "What can you do?": "stor|tiny",
+    "What can you do?": "stor",
     "Who is Pip?": "mouse.*under an old oak tree",
     "Where does Luna live?": "in a house with a round window",
     "Who lives at the foot of a blue mountain?": "Ember",

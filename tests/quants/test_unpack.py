@@ -187,7 +187,7 @@ def check_few(name: str, blocks: Any, decode: Any) -> None:
 
 
 @pytest.mark.parametrize("few", [False, True])
-@pytest.mark.parametrize("name", ["Q4_1", "Q8_0", "NVFP4"])
+@pytest.mark.parametrize("name", ["Q4_1", "Q8_0", "Q4_0"])
 def test_rows_do_not_meet(name: str, few: bool, blocks: Any) -> None:
     """What stands behind a row, not a number or nothing at all, does not reach its product."""
     length = STEP + 3 * tensor_type(name).block_size
@@ -196,7 +196,7 @@ def test_rows_do_not_meet(name: str, few: bool, blocks: Any) -> None:
     expected = product(name, weights, x, few=few)
     weights[::2] = 255
     found = product(name, fenced(weights, at_end=True), x, few=few)
-    assert not np.isfinite(found[:, ::2]).any() or name == "NVFP4"
+    assert not np.isfinite(found[:, ::2]).any()
     assert (found[:, 1::2] == expected[:, 1::2]).all()
 
 
