@@ -244,6 +244,13 @@ class Model:
             progress=options.progress,
         )
 
+    @property
+    def is_encoder(self) -> bool:
+        """Whether the model embeds texts and does not go on with them."""
+        from zigllm_cli.models import architecture
+
+        return not getattr(architecture(self.file), "causal", True)
+
     def runner(
         self, ctx: int | None = None, *, sequences: int = 1, kv_type: str | None = None
     ) -> Runner:

@@ -77,3 +77,9 @@ def test_cut(zigllm: Any, bert: Path) -> None:
     done = zigllm("embed", "-m", bert, "word " * 200, "--truncate")
     assert done.returncode == 0
     assert "1 of 1 texts are cut to 128 tokens" in done.stderr
+
+
+def test_warmup_of_an_encoder(zigllm: Any, bert: Path) -> None:
+    done = zigllm("warmup", "-m", bert, timeout=600)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert "0 of them new" in zigllm("warmup", "-m", bert).stderr

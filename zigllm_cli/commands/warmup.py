@@ -25,9 +25,13 @@ def warmup(model: ModelOption = None, kv_type: KvTypeOption = "f16") -> None:
     from zigllm_cli.jit import cache, compile_missing
 
     started = perf_counter()
-    runner = open_model(EngineRequest(model, kv_type=kv_type)).runner()
-    kernels = runner.kernels()
+    opened = open_model(EngineRequest(model, kv_type=kv_type))
+    if opened.is_encoder:
+        kernels = opened.embeddings.kernels()
+    else:
+        runner = opened.runner()
+        kernels = runner.kernels()
+        runner.close()
     count = compile_missing(kernels, CompileNotice())
-    runner.close()
     seconds = perf_counter() - started
     talk(f"{len(kernels)} kernels, {count} of them new ({seconds:.1f} s), in {cache.folder()}")

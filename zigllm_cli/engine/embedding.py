@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zigllm_cli.engine.batch import Batch
-from zigllm_cli.engine.pooling import RankHead, check_pooling, pooling_of, rows_needed
+from zigllm_cli.engine.pooling import MEANS, RankHead, check_pooling, means, pooling_of, rows_needed
 from zigllm_cli.engine.runner import Progress, Runner
 from zigllm_cli.engine.session import check_ids
 from zigllm_cli.errors import UsageError
+from zigllm_cli.jit import Kernel, compile_missing
 from zigllm_cli.models import architecture
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Embedder:
             output="hidden",
             progress=progress,
         )
+        compile_missing([MEANS], progress)
         self.context, self.width = longest, self.runner.width
         self._file = file
 
@@ -118,11 +120,10 @@ class Embedder:
             counts.append(len(rows))
         in_one = len(batch) <= self.runner.batch
         states = self.runner.step_in_place(batch) if in_one else self.runner.step(batch)
-        starts = np.cumsum([0, *counts[:-1]])
+        ends = np.cumsum(counts, dtype=np.int64)
         if pooling == "none":
-            return np.split(states.copy(), starts[1:])
-        sums = np.add.reduceat(states.astype(np.float64), starts, axis=0)
-        return list((sums / np.array(counts)[:, None]).astype(np.float32))
+            return np.split(states.copy(), ends[:-1])
+        return list(means(states, ends))
 
     def close(self) -> None:
         """End the worker threads."""
@@ -206,6 +207,10 @@ class Embeddings:
         for ids in texts:
             check_ids(ids, embedder.runner.vocabulary)
         return embedder.embed(texts, pooling, done)
+
+    def kernels(self) -> list[Kernel]:
+        """Every kernel that embedding can need."""
+        return [*self._opened(1).runner.kernels(), MEANS]
 
     def _opened(self, longest: int) -> Embedder:
         """The engine, with room for texts of so many tokens."""

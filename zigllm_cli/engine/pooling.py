@@ -8,12 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zigllm_cli.errors import InputError, UnsupportedError, UsageError
+from zigllm_cli.jit import Kernel, call
 from zigllm_cli.models.tensors import Tensors
+from zigllm_cli.plan.memory import address
 
 if TYPE_CHECKING:
     from zigllm_cli.gguf import GGUFFile
 
 Floats = NDArray[np.float32]
+
+MEANS = Kernel("means")
 
 POOLINGS = ("none", "mean", "cls", "last", "rank")
 """In the order of their numbers in `{architecture}.pooling_type`."""
@@ -45,6 +49,23 @@ def rows_needed(pooling: str, length: int) -> list[int]:
     if pooling == "cls":
         return [0]
     return [length - 1] if pooling == "last" else list(range(length))
+
+
+def means(states: Floats, ends: NDArray[np.int64]) -> Floats:
+    """The mean of each text's rows.
+
+    Args:
+        states: float32 [rows, width], the texts' rows one behind the other.
+        ends: int64 [texts], the row behind each text's last one.
+
+    Returns:
+        float32 [texts, width].
+    """
+    out = np.empty((len(ends), states.shape[1]), np.float32)
+    words = (address(states), out.shape[1], address(ends), len(ends), address(out))
+    args = np.array(words, np.int64)
+    call(MEANS)(address(args), 0, 1)
+    return out
 
 
 def normalized(vectors: Floats) -> Floats:

@@ -132,10 +132,11 @@ def block_reader(k_type, v_type, vectors):
         for i in range(max(first - block, 0), last - block):
             values_of(v + (block + i) * row, bench + VALUES + v_row * i, v_dim)
         store_i64(bench + BLOCK_AT, block)
-        store_i64(bench + K_AHEAD, k + (block + BLOCK) // PANEL * panel)
-        store_i64(bench + K_STEP, panel * vectors // dim)
-        store_i64(bench + V_AHEAD, v + (block + BLOCK) * row)
-        store_i64(bench + V_STEP, row * vectors // ((v_dim + 15) // 16))
+        more = block + BLOCK < end  # else one line is asked for again and again
+        store_i64(bench + K_AHEAD, k + (block + BLOCK) // PANEL * panel if more else bench)
+        store_i64(bench + K_STEP, panel * vectors // dim if more else 0)
+        store_i64(bench + V_AHEAD, v + (block + BLOCK) * row if more else bench)
+        store_i64(bench + V_STEP, row * vectors // ((v_dim + 15) // 16) if more else 0)
 
     return read_block
 

@@ -63,14 +63,17 @@ def rows_times_tokens(name):
             for n in range(panels):
                 for_rows = weights + start * size
                 pack(for_rows, row_bytes, row + n * ROWS, rows, count, room + n * panel_size)
-            saved, z, y = room + panels * panel_size, x + 4 * start, out + 4 * row
+            ready = saved = room + panels * panel_size
+            z, y = x + 4 * start, out + 4 * row
             for left in range(tokens, 0, -columns):
                 sums = restore(saved, 64) if start else zeros()
                 there = min(left, columns)
                 sums = multiply(sums, room, z, stride, count, there - 1)
-                tile_store(saved, 64, sums)
                 if start + count == values:
-                    write(saved, y, out_stride, row, rows, there, bias, add)
+                    tile_store(ready, 64, sums)  # always there: the panel stays in the cache
+                    write(ready, y, out_stride, row, rows, there, bias, add)
+                else:
+                    tile_store(saved, 64, sums)
                 z, y, saved = z + columns * stride, y + columns * out_stride, saved + tile_bytes
 
     return product, ROWS * panels
