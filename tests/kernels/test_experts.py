@@ -126,14 +126,14 @@ def test_products(kind: str, kernel: str, shape: tuple[int, int, int, int]) -> N
     expected = np.array(
         [x[i] @ exact[e].T + bias[e] for i, e in enumerate(chosen.ravel()[sources])]
     )
-    given, size, steps = records(kind, x)
+    given, size, step, steps = records(kind, x, by_step=kernel == "expert_panels")
     matrices = np.array([address(matrix) for matrix in data], np.int64)
     block, counter, space = state(tokens), np.zeros(1, np.int64), aligned(3 * ROOM)
     for threads in (1, 3):
         out = np.zeros((chosen.size, rows), np.float32)
         words = [address(matrices), data.shape[-1], rows, *steps, address(given), size]
         words += [address(out), 4 * rows, address(bias), address(runs), 1, address(block)]
-        words += [address(space), ROOM, address(counter)]
+        words += [address(space), ROOM, address(counter), step]
         variant = (kind, 1) if kernel == "expert_rows" else (kind,)
         run(Kernel(kernel, variant), words, threads)
         bound = 5e-6 if kind == "F32" else 2e-2
@@ -141,15 +141,18 @@ def test_products(kind: str, kernel: str, shape: tuple[int, int, int, int]) -> N
         assert counter[0] == 0
 
 
-def records(kind: str, x: np.ndarray) -> tuple[Any, int, tuple[int, int]]:
-    """x as weights of a type want it, bytes of a row, and how kernels count along it."""
+def records(kind: str, x: np.ndarray, by_step: bool) -> tuple[Any, int, int, tuple[int, int]]:
+    """x as weights of a type want it, bytes from row to row and from step to step, and how
+    kernels count along it."""
     tokens, columns = x.shape
     if kind == "F32":
-        return x, 4 * columns, (columns, 0)
+        return x, 4 * columns, 4, (columns, 0)
     from zigllm_cli.quants.layouts import LAYOUTS, STEP
 
-    size = -(-columns // STEP) * LAYOUTS[kind].record
-    block, count = aligned((tokens + 16) * size), np.array([tokens], np.int64)
-    words = [address(x), 4 * columns, address(block), size, columns, address(count)]
-    run(Kernel("activations", (kind,)), words, 1)
-    return block, size, (columns // STEP, columns % STEP // 32)
+    layout, steps = LAYOUTS[kind], -(-columns // STEP)
+    record = layout.panel_record if by_step else layout.record
+    size, step = (record, (tokens + 16) * record) if by_step else (steps * record, record)
+    block, count = aligned((tokens + 16) * steps * record), np.array([tokens], np.int64)
+    words = [address(x), 4 * columns, address(block), size, columns, address(count), step]
+    run(Kernel("activations", (kind, int(by_step and layout.words))), words, 1)
+    return block, size, step, (columns // STEP, columns % STEP // 32)

@@ -39,7 +39,7 @@ def product(
             *(weights.ctypes.data, weights.shape[1] * weights.itemsize, rows, whole, behind),
             *(memory_address(x), stride, out.ctypes.data, 4 * rows),
             *(0 if bias is None else bias.ctypes.data, int("out" in extra), count.ctypes.data),
-            *(memory_address(space), ROOM, counter.ctypes.data),
+            *(memory_address(space), ROOM, counter.ctypes.data, extra.get("step", 4)),
         ],
         np.int64,
     )
@@ -48,16 +48,18 @@ def product(
     return out
 
 
-def records(name: str, x: Any) -> tuple[Any, int]:
-    """Activations in a type's order, with room behind for a tile that runs over."""
+def records(name: str, x: Any) -> tuple[Any, int, int]:
+    """Activations in a type's order, with room behind for a tile that runs over.
+
+    And the bytes from token to token, and from step to step.
+    """
     layout, (tokens, columns) = LAYOUTS[name], x.shape
-    stride = -(-columns // STEP) * layout.record
-    block, count = aligned((tokens + 16) * stride), np.array([tokens], np.int64)
-    args = np.array(
-        [x.ctypes.data, 4 * columns, memory_address(block), stride, columns, count.ctypes.data]
-    )
-    call(Kernel("activations", (name,)))(args.ctypes.data, 0, 1)
-    return block, stride
+    stride, step = layout.panel_record, (tokens + 16) * layout.panel_record
+    block, count = aligned(-(-columns // STEP) * step), np.array([tokens], np.int64)
+    words = [x.ctypes.data, 4 * columns, memory_address(block), stride, columns]
+    args = np.array([*words, count.ctypes.data, step])
+    call(Kernel("activations", (name, int(layout.words))))(args.ctypes.data, 0, 1)
+    return block, stride, step
 
 
 def quantised(name: str, rows: int, columns: int, rng: np.random.Generator) -> Any:
@@ -82,18 +84,18 @@ def test_against_float64(name: str) -> None:
     for rows, columns, tokens in sizes:
         weights = quantised(name, rows, columns, rng)
         x = rng.standard_normal((tokens, columns), dtype=np.float32)
-        block, stride = records(name, x)
+        block, stride, step = records(name, x)
         whole, behind = columns // STEP, columns % STEP // 32
         shape = (weights, block, stride, whole, behind)
-        plain = product(Kernel("panels", (name,)), *shape, tokens=tokens)
+        kernel, sizes_of_x = Kernel("panels", (name,)), {"tokens": tokens, "step": step}
+        plain = product(kernel, *shape, **sizes_of_x)
         expected = rounded(x) @ dequantize(weights, name, columns).astype(np.float64).T
         scale = np.abs(expected).max()
         assert np.abs(plain - expected).max() <= 1e-6 * scale
-        shared = product(Kernel("panels", (name,)), *shape, tokens=tokens, threads=3)
+        shared = product(kernel, *shape, **sizes_of_x, threads=3)
         assert np.array_equal(shared, plain)
         bias = rng.standard_normal(rows, dtype=np.float32)
-        extra = {"tokens": tokens, "bias": bias, "out": plain}
-        added = product(Kernel("panels", (name,)), *shape, **extra)
+        added = product(kernel, *shape, **sizes_of_x, bias=bias, out=plain)
         assert np.abs(added - (2 * expected + bias)).max() <= 2e-6 * scale
 
 

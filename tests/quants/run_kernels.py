@@ -52,10 +52,11 @@ def multiply(name: str, data: Array, x: Array) -> Array:
     """The rows times each token, on one thread and then on three."""
     tokens, values = x.shape
     steps = values // STEP
-    stride = steps * LAYOUTS[name].record
+    record = LAYOUTS[name].record
+    stride = steps * record
     records, state = aligned(tokens * stride), np.array([tokens], np.int64)
     words = [x.ctypes.data, 4 * values, records.ctypes.data, stride, values, state.ctypes.data]
-    args = np.array(words, np.int64)
+    args = np.array([*words, record], np.int64)
     call(Kernel("activations", (name,)))(args.ctypes.data, 0, 1)
     product = call(Kernel("rows", (name, 1)))
     out = np.full((2, tokens, len(data)), np.nan, np.float32)

@@ -19,3 +19,7 @@ def test_equal_layouts_have_equal_records(
     assert pairs
     for a, b in pairs:
         assert (a.starts, a.minima_at, a.record) == (b.starts, b.minima_at, b.record)
+        assert (a.words, a.panel_record) == (b.words, b.panel_record)
+    words = [layout for layout in LAYOUTS.values() if layout.words]
+    assert bool(words) == (machine.name == "avx2")
+    assert not any(layout.starts or layout.minima for layout in words)  # their records have none

@@ -131,7 +131,7 @@ def product(name: str, weights: Array, x: Array, threads: int = 1, few: bool = T
     stride = -(-length // STEP) * layout.record
     records, state = aligned(tokens * stride), np.array([tokens], np.int64)
     words = (x.ctypes.data, 4 * length, records.ctypes.data, stride, length, state.ctypes.data)
-    args = np.array(words, np.int64)
+    args = np.array((*words, layout.record), np.int64)
     for thread in range(threads):
         call(Kernel("activations", (name,)))(args.ctypes.data, thread, threads)
     out = np.full((tokens, len(weights)), np.nan, np.float32)

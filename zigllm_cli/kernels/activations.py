@@ -2,11 +2,13 @@
 
 Each group of 32 is scaled by its largest magnitude / 127 and rounded to nearest. The record of
 256 (`quants.layouts.Layout`) also holds what the product needs beside the bytes: the scale of
-every lane, where the dot starts, and the sums that minima multiply.
+every lane, where the dot starts, and the sums that minima multiply. For panels of words the bytes
+stand widened (`words_of`), with a scale per group of 32 behind them.
 
     args  0 x (f32 [tokens, row])       1 bytes from token to token of x
           2 records                     3 bytes from token to token of records
           4 values per row              5 address of the number of tokens
+          6 bytes from step to step of records
 """
 
 import numpy as np
@@ -26,8 +28,8 @@ from zigllm_cli.simd.arithmetic import (
     zero_i32x16,
 )
 from zigllm_cli.simd.convert import narrow_i8, round_to_i32
-from zigllm_cli.simd.dot import build_dot4, dot4
-from zigllm_cli.simd.emit import emit, joined, shuffle
+from zigllm_cli.simd.dot import build_dot4, dot4, words_of
+from zigllm_cli.simd.emit import emit, joined, offset, shuffle, store
 from zigllm_cli.simd.memory import load_f32x16, load_i64, masked_loader, store_vec
 from zigllm_cli.simd.shuffle import permute
 from zigllm_cli.simd.tile import column_of
@@ -127,8 +129,23 @@ def round_group(x, count):
     return narrow_i8(round_to_i32(a * inverse)), narrow_i8(round_to_i32(b * inverse)), largest
 
 
-def build(name):
-    """The kernel for a weight type's layout."""
+@emit(types.void, types.int64, STEP_BYTES)
+def store_bytes(b, z, tile):
+    """A step's bytes as they are."""
+    for v in range(4):
+        store(b, offset(b, z, 64 * v), b.extract_value(tile, v), 64)
+
+
+@emit(types.void, types.int64, STEP_BYTES)
+def store_words(b, z, tile):
+    """A step's bytes widened to words."""
+    for v in range(4):
+        for part, words in enumerate(words_of(b, b.extract_value(tile, v))):
+            store(b, offset(b, z, 128 * v + 64 * part), words, 64)
+
+
+def build(name, words=0):
+    """The kernel for a weight type's layout, with bytes or with words."""
     layout = LAYOUTS[name]
     into_order = reordered(layout.order)
     group_starts = first_lanes_sums(layout)
@@ -139,8 +156,6 @@ def build(name):
     store_starts = _start_stores(layout, group_starts)
     has_minima, has_starts = bool(layout.minima), layout.starts
     minima_at = layout.minima_at
-    record_bytes = layout.record
-    get0, get1, get2, get3 = byte_vectors
 
     @njit(forceinline=True)
     def record(x, z, count):
@@ -156,10 +171,11 @@ def build(name):
         v0, v1 = four_of_i8x16(a0, a1, a2, a3), four_of_i8x16(b0, b1, b2, b3)
         v2, v3 = four_of_i8x16(c0, c1, c2, c3), four_of_i8x16(d0, d1, d2, d3)
         t = into_order(v0, v1, v2, v3)
-        store_vec(z, get0(t))
-        store_vec(z + 64, get1(t))
-        store_vec(z + 128, get2(t))
-        store_vec(z + 192, get3(t))
+        if words:
+            store_words(z, t)
+            store_vec(z + 2 * STEP, scales)
+            return
+        store_bytes(z, t)
         store_scales(z, scales)
         if has_starts:
             store_starts(z, t)
@@ -174,7 +190,7 @@ def build(name):
         for i in range(first, last):
             token, step = i // steps, i % steps
             x = load_i64(args) + token * load_i64(args + 8) + 4 * STEP * step
-            z = load_i64(args + 16) + token * load_i64(args + 24) + record_bytes * step
+            z = load_i64(args + 16) + token * load_i64(args + 24) + step * load_i64(args + 48)
             record(x, z, values - STEP * step)
 
     return quantize_activations

@@ -3,6 +3,7 @@
     args  0..12 as in `expert_rows`
          13 room for panels            14 bytes of it per thread
          15 address of a counter (`share.claim_any`)
+         16 bytes from step to step of x, where x is records
 
 Threads claim pieces: some rows of one expert, times all pairs of its run. Runs of `FEW` pairs
 and more are multiplied in register tiles (`panels`, `float_panels`), shorter ones row by row.
@@ -16,6 +17,7 @@ from zigllm_cli.kernels.expert_rows import row_of_any, run_length
 from zigllm_cli.kernels.expert_runs import FIRST, LIST, RUN
 from zigllm_cli.kernels.rows import spare_room
 from zigllm_cli.kernels.share import claim_any
+from zigllm_cli.quants.layouts import LAYOUTS
 from zigllm_cli.simd.memory import load_f32, load_i64
 
 FEW = 9
@@ -31,8 +33,9 @@ def strides(args):
 
 def build(name):
     """The kernel for a weight type."""
-    product = row_of_any(name, 1)
-    kind = float_panels if name in float_rows.BYTES else panels
+    is_float = name in float_rows.BYTES
+    product = row_of_any(name, 1, not is_float and LAYOUTS[name].words)
+    kind = float_panels if is_float else panels
     multiply, width = kind.rows_times_tokens(name)
 
     @njit(error_model="numpy")
@@ -42,7 +45,7 @@ def build(name):
         x_bytes, out_bytes = load_i64(args + 48), load_i64(args + 64)
         runs, counter = load_i64(args + 80), load_i64(args + 120)
         room, spare = load_i64(args + 104) + thread * load_i64(args + 112), spare_room()
-        stride, out_stride = strides(args)
+        (stride, out_stride), ahead = strides(args), load_i64(args + 128)
         tiles = (rows + width - 1) // width
         pieces = load_i64(runs) * tiles
         piece = claim_any(counter, pieces, threads)
@@ -56,12 +59,12 @@ def build(name):
             if count >= FEW:
                 matrix = (weights, row_bytes, rows, whole, blocks)
                 place = (out, out_stride, bias, 0)
-                multiply(matrix, row, room, x, stride, count, place)
+                multiply(matrix, row, room, (x, stride, ahead), count, place)
             else:
                 for r in range(row, min(row + width, rows)):
                     b = load_f32(bias + 4 * r) if bias else np.float32(0)
                     p, y = weights + r * row_bytes, out + 4 * r
-                    product(p, x, stride, whole, blocks, spare, y, out_stride, b, count)
+                    product(p, x, stride, ahead, whole, blocks, spare, y, out_stride, b, count)
             piece = claim_any(counter, pieces, threads)
 
     return expert_panels

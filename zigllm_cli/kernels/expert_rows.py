@@ -23,48 +23,49 @@ from zigllm_cli.kernels.expert_runs import COUNT, FIRST, LIST, RUN
 from zigllm_cli.kernels.rows import spare_for, spare_room
 from zigllm_cli.kernels.share import share
 from zigllm_cli.kernels.state import TOKENS
+from zigllm_cli.quants.layouts import LAYOUTS
 from zigllm_cli.simd.memory import load_f32, load_i64
 
 
-def row_of(name, columns):
+def row_of(name, columns, words):
     """A Numba function: one row of weights of any type times `columns` rows of x."""
     if name not in float_rows.BYTES:
-        return rows.row_of(name, columns)
+        return rows.row_of(name, columns, words)
     product = float_rows.row_of(name, columns)
 
     @njit(forceinline=True)
-    def row(p, x, stride, values, blocks, spare, out, out_stride, add, bias):
+    def row(p, x, stride, ahead, values, blocks, spare, out, out_stride, add, bias):
         product(p, x, stride, values, out, out_stride, add, bias)
 
     return row
 
 
-def row_of_any(name, few):
+def row_of_any(name, few, words=False):
     """A Numba function: one row of weights times `count` rows of x (only one, unless `few`)."""
-    one = row_of(name, 1)
+    one = row_of(name, 1, words)
 
     @njit(forceinline=True)
-    def only_one(p, x, stride, whole, blocks, spare, out, out_stride, bias, count):
-        one(p, x, stride, whole, blocks, spare, out, out_stride, 0, bias)
+    def only_one(p, x, stride, ahead, whole, blocks, spare, out, out_stride, bias, count):
+        one(p, x, stride, ahead, whole, blocks, spare, out, out_stride, 0, bias)
 
     if not few:
         return only_one
 
-    two, four, eight = row_of(name, 2), row_of(name, 4), row_of(name, 8)
+    two, four, eight = (row_of(name, columns, words) for columns in (2, 4, 8))
 
     @njit
-    def any_number(p, x, stride, whole, blocks, spare, out, out_stride, bias, count):
+    def any_number(p, x, stride, ahead, whole, blocks, spare, out, out_stride, bias, count):
         while count >= 8:
-            eight(p, x, stride, whole, blocks, spare, out, out_stride, 0, bias)
+            eight(p, x, stride, ahead, whole, blocks, spare, out, out_stride, 0, bias)
             x, out, count = x + 8 * stride, out + 8 * out_stride, count - 8
         if count >= 4:
-            four(p, x, stride, whole, blocks, spare, out, out_stride, 0, bias)
+            four(p, x, stride, ahead, whole, blocks, spare, out, out_stride, 0, bias)
             x, out, count = x + 4 * stride, out + 4 * out_stride, count - 4
         if count >= 2:
-            two(p, x, stride, whole, blocks, spare, out, out_stride, 0, bias)
+            two(p, x, stride, ahead, whole, blocks, spare, out, out_stride, 0, bias)
             x, out, count = x + 2 * stride, out + 2 * out_stride, count - 2
         if count:
-            one(p, x, stride, whole, blocks, spare, out, out_stride, 0, bias)
+            one(p, x, stride, ahead, whole, blocks, spare, out, out_stride, 0, bias)
 
     return any_number
 
@@ -79,6 +80,7 @@ def run_length(run, args):
 def build(name, few):
     """The kernel for a weight type: runs of one pair, or (`few`) of any number."""
     product = row_of_any(name, few)
+    record = 0 if name in float_rows.BYTES else LAYOUTS[name].record
 
     @njit(error_model="numpy")
     def expert_rows(args, thread, threads):
@@ -97,8 +99,8 @@ def build(name, few):
             for r in range(row, stop):
                 b = load_f32(bias + 4 * (expert * rows + r)) if bias else np.float32(0)
                 spare = spare_for(r, rows, whole, room)
-                p, y = weights + r * row_bytes, out + 4 * r
-                product(p, x, step * x_bytes, whole, blocks, spare, y, step * out_bytes, b, count)
+                p, y, stride = weights + r * row_bytes, out + 4 * r, step * x_bytes
+                product(p, x, stride, record, whole, blocks, spare, y, step * out_bytes, b, count)
             first += stop - row
 
     return expert_rows

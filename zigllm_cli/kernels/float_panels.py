@@ -6,6 +6,7 @@ that two panels and the sums of all tokens stay in the second-level cache.
     args as in `float_rows`, and
          12 room for panels and sums   13 bytes of it per thread
          14 address of a counter (`share.claim`)
+         15 unused (`panels`)
 """
 
 from llvmlite import ir
@@ -55,9 +56,9 @@ def rows_times_tokens(name):
     size, panel_size, tile_bytes = BYTES[name], 4 * ROWS * BLOCK, 64 * panels * columns
 
     @njit
-    def product(matrix, row, room, x, stride, tokens, place):
+    def product(matrix, row, room, activations, tokens, place):
         weights, row_bytes, rows, values, _ = matrix
-        out, out_stride, bias, add = place
+        (x, stride, _), (out, out_stride, bias, add) = activations, place
         for start in range(0, values, BLOCK):
             count = min(BLOCK, values - start)
             for n in range(panels):

@@ -4,7 +4,7 @@
     scales, then minima: f32 [group, 16 rows]
 
 The order of the fours is that of the groups of 32 activations (`parts_of`). Where a tile takes
-words (`takes_words`), twice 64 bytes stand for four weights: `words_of` them.
+words (`Layout.words`), twice 64 bytes stand for four weights: `words_of` them.
 """
 
 from itertools import chain
@@ -17,7 +17,6 @@ from zigllm_cli.quants.layouts import LAYOUTS, STEP
 from zigllm_cli.quants.unpack import unpacking
 from zigllm_cli.simd.dot import words_of
 from zigllm_cli.simd.emit import emit, load, offset, store
-from zigllm_cli.simd.isa import current, is_centred
 from zigllm_cli.simd.memory import prefetch, stack_room
 from zigllm_cli.simd.tile import transposed
 from zigllm_cli.simd.vector import f32x16, i8x64, i32x16, u8x64
@@ -26,19 +25,9 @@ ROWS = 16
 """Rows of a panel: the lanes of an accumulator."""
 
 
-def takes_words(layout):
-    """Whether a tile multiplies 16-bit words.
-
-    With AVX2 weights above 128 take four operations for 32 products either way: as bytes one for
-    the sign, the product, its widening, the sum; as words two products and two sums, which the
-    core spreads better: 74 G/s beside 66 on one of Zen 3, all from the first-level cache.
-    """
-    return current().name == "avx2" and is_centred(layout.most)
-
-
 def weights_bytes(layout):
     """Bytes of a panel's weights per step."""
-    return ROWS * STEP * (2 if takes_words(layout) else 1)
+    return ROWS * STEP * (2 if layout.words else 1)
 
 
 def panel_bytes(layout):
@@ -109,10 +98,10 @@ def unpack_to_stage(layout, unpack):
 
 def transpose_stage(layout):
     """An operation (stage, panel): what is staged, by columns, in the order of the groups."""
-    taken = 128 if takes_words(layout) else 64
+    taken = 128 if layout.words else 64
 
     def as_taken(b, four):
-        if not takes_words(layout):
+        if not layout.words:
             return [four]
         return words_of(b, b.xor(b.bitcast(four, i8x64.ir), i8x64.constant([-128] * 64)))
 

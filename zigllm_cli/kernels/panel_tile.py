@@ -9,15 +9,14 @@ from functools import partial
 from llvmlite import ir
 from numba import njit, types
 
-from zigllm_cli.kernels.panel_pack import parts_of, takes_words, weights_bytes
+from zigllm_cli.kernels.panel_pack import parts_of, weights_bytes
 from zigllm_cli.quants.layouts import STEP
 from zigllm_cli.simd.codebook import table_address
-from zigllm_cli.simd.dot import DotSum, WordSum, in_words, words_of
+from zigllm_cli.simd.dot import DotSum, WordSum, in_words
 from zigllm_cli.simd.emit import broadcast, call, emit, fence, load, offset, store
 from zigllm_cli.simd.isa import current
-from zigllm_cli.simd.memory import stack_room
 from zigllm_cli.simd.tile import at
-from zigllm_cli.simd.vector import F32, I8, I32, I64, f32x16, i8x64
+from zigllm_cli.simd.vector import F32, I8, I32, I64, f32x16
 
 TILES: dict[str, tuple[int, int]] = {"avx512": (4, 3), "avx2": (2, 2), "neon": (2, 3)}
 """(panels, columns) of a register tile.
@@ -37,8 +36,7 @@ def tile_shape(layout):
 def tile_product(layout, panels, columns):
     """A Numba function: the sums of a tile, gone on with by one step, or the first groups of it.
 
-    (sums, panels, bytes of one, records, bytes from token to token, as in `widening`: values,
-    bytes from token to token, groups of 32).
+    (sums, panels, bytes of one, records, bytes from token to token, groups of 32).
     """
     group, minima = group_product(layout, panels, columns), minima_product(layout, panels, columns)
     minima_at, has_minima = layout.minima_at, bool(layout.minima)
@@ -48,57 +46,29 @@ def tile_product(layout, panels, columns):
     places = offsets_of(layout)
 
     @njit(forceinline=True)
-    def multiply(sums, panel, size, x, stride, values, value_stride, groups):
+    def multiply(sums, panel, size, x, stride, groups):
         for k in range(groups):
             quads, scales = panel + group_bytes * k, panel + scales_at + 64 * parts * k
             there = places() + 16 * parts * k
-            group(sums, quads, scales, size, x, stride, values, value_stride, there)
+            group(sums, quads, scales, size, x, stride, there)
         if has_minima:
             minima(sums, panel + minima_bytes, size, x + minima_at, stride)
 
     return multiply
 
 
-def widening(layout, columns):
-    """A Numba function: the activations' values of one step as the tile takes them.
-
-    (records, bytes from token to token) -> (values, bytes from token to token): the records
-    themselves, or for words a copy that stays in the first-level cache.
-    """
-    room = stack_room(2 * STEP * columns)
-
-    def build_widen(b, x, stride, there):
-        for j in range(columns):
-            for v in range(STEP // 64):
-                signed = load(b, offset(b, at(b, x, stride, j), 64 * v), i8x64.ir)
-                for part, words in enumerate(words_of(b, signed)):
-                    place = 2 * STEP * j + 128 * v + 64 * part
-                    store(b, offset(b, there, place), words, 64)
-
-    widen = emit(types.void, *[types.int64] * 3)(build_widen)
-
-    @njit(forceinline=True)
-    def words(x, stride):
-        there = room()
-        widen(x, stride, there)
-        return there, 2 * STEP
-
-    @njit(forceinline=True)
-    def bytes_as_they_stand(x, stride):
-        return x, stride
-
-    return words if takes_words(layout) else bytes_as_they_stand
-
-
 def offsets_of(layout):
     """An operation: the address of a constant table, for each part of each 32 activations the
-    offset of its values, and in a record that of its scale (relative to the scales)."""
-    size = 128 if takes_words(layout) else 64
+    offset of its values in a record, and that of its scale (relative to the scales)."""
+    size = 128 if layout.words else 64
     words = [
         word
-        for parts in parts_of(layout)
+        for group, parts in enumerate(parts_of(layout))
         for k, lane in parts
-        for word in (size * layout.vectors * k + 4 * lane, 64 * k + 4 * lane)
+        for word in (
+            size * layout.vectors * k + 4 * lane,
+            4 * group if layout.words else 64 * k + 4 * lane,
+        )
     ]
 
     def build_offsets(b):
@@ -110,10 +80,9 @@ def offsets_of(layout):
 def group_product(layout, panels, columns):
     """An operation: what 32 activations of each token add to a tile.
 
-    (sums, quads, scales, bytes from panel to panel, records, bytes from token to token, values,
-    bytes from token to token, offsets).
+    (sums, quads, scales, bytes from panel to panel, records, bytes from token to token, offsets).
     """
-    parts, wide = 32 // layout.group, takes_words(layout)
+    parts, wide = 32 // layout.group, layout.words
     lanes = 8 if current().name == "avx2" else 16
     units = [(p, 4 * lane) for p in range(panels) for lane in range(0, 16, lanes)]
     floats, values = ir.VectorType(F32, lanes), ir.VectorType(I8, 4 * lanes)
@@ -126,14 +95,16 @@ def group_product(layout, panels, columns):
     together = run_length(layout)
     runs = [range(k, k + together) for k in range(0, len(steps), together)]
 
-    def build_group(b, sums, quads, scales, size, x, stride, xs, x_stride, places):
+    scales_of_x = 2 * STEP if wide else layout.scales_at
+
+    def build_group(b, sums, quads, scales, size, x, stride, places):
         totals = [[None] * columns for _ in units]
         for part in range(parts):
             at_values = load(b, offset(b, places, 16 * part), I64)
             at_scale = load(b, offset(b, places, 16 * part + 8), I64)
             here = offset(b, quads, 64 * len(steps) * part)
             starts = part_starts(b, b.add(x, at_scale), stride)
-            four = [at(b, b.add(xs, at_values), x_stride, j) for j in range(columns)]
+            four = [at(b, b.add(x, at_values), stride, j) for j in range(columns)]
             dots = part_dots(b, here, size, four, starts)
             for u, (p, first) in enumerate(units):
                 place = offset(b, at(b, scales, size, p), 64 * part + first)
@@ -141,7 +112,7 @@ def group_product(layout, panels, columns):
                 for j in range(columns):
                     real, total = b.sitofp(dots[u][j].value(), floats), totals[u][j]
                     totals[u][j] = fused(b, real, rows, total) if total else b.fmul(real, rows)
-        scale = offset(b, b.add(x, at_scale), layout.scales_at)
+        scale = offset(b, b.add(x, at_scale), scales_of_x)
         for j in range(columns):
             factor = load_broadcast(b, at(b, scale, stride, j), F32, lanes)
             for u, (p, first) in enumerate(units):
@@ -173,7 +144,7 @@ def group_product(layout, panels, columns):
             fence(b)
         return dots
 
-    return emit(types.void, *[types.int64] * 9)(build_group)
+    return emit(types.void, *[types.int64] * 7)(build_group)
 
 
 def run_length(layout):
@@ -183,7 +154,7 @@ def run_length(layout):
     fit: so the few registers hold no sums of 16 bits beside those of 32.
     """
     few = in_words(layout.most)
-    return few if current().name == "avx2" and 1 < few < 4 and not takes_words(layout) else 1
+    return few if current().name == "avx2" and 1 < few < 4 and not layout.words else 1
 
 
 def minima_product(layout, panels, columns):

@@ -12,24 +12,27 @@ and some panels is multiplied in registers (`panel_tile`).
          10 whether to add to out      11 address of the number of tokens
          12 room for panels            13 bytes of it per thread
          14 address of a counter (`share.claim`)
+         15 bytes from step to step of the records
 
-The records must be readable up to the next multiple of the tile's columns.
+The records of one step stand side by side, one stream for the tokens that pass by (with each
+token's in a row, 4 % fewer products of Q4_0 and 2 of Q8_0 on a Zen 3). They must be readable up
+to the next multiple of the tile's columns.
 """
 
 from numba import njit
 
 from zigllm_cli.gguf.types import tensor_type
-from zigllm_cli.kernels.panel_pack import ROWS, pack_panel, panel_bytes, takes_words
-from zigllm_cli.kernels.panel_tile import tile_clear, tile_product, tile_shape, widening
+from zigllm_cli.kernels.panel_pack import ROWS, pack_panel, panel_bytes
+from zigllm_cli.kernels.panel_tile import tile_clear, tile_product, tile_shape
 from zigllm_cli.kernels.share import claim
 from zigllm_cli.quants.layouts import LAYOUTS, STEP
 from zigllm_cli.simd import operators as operators
-from zigllm_cli.simd.memory import load_f32, load_f32x16, load_i64, prefetch, store_f32, store_vec
+from zigllm_cli.simd.memory import load_f32, load_f32x16, load_i64, store_f32, store_vec
 
 
 def panel_count(layout):
     """Panels that are unpacked at a time and meet a token while its record is near: 16 KiB."""
-    return 2 if takes_words(layout) else 4
+    return 2 if layout.words else 4
 
 
 def build(name):
@@ -46,12 +49,13 @@ def product_of_many(multiply, width):
         steps, blocks, x = load_i64(args + 24), load_i64(args + 32), load_i64(args + 40)
         stride, out, out_stride = load_i64(args + 48), load_i64(args + 56), load_i64(args + 64)
         bias, add, tokens = load_i64(args + 72), load_i64(args + 80), load_i64(load_i64(args + 88))
+        activations = (x, stride, load_i64(args + 120))
         room = load_i64(args + 96) + thread * load_i64(args + 104)
         counter, tiles = load_i64(args + 112), (rows + width - 1) // width
         matrix, place = (weights, row_bytes, rows, steps, blocks), (out, out_stride, bias, add)
         tile = claim(counter, tiles, threads)
         while tile < tiles:
-            multiply(matrix, tile * width, room, x, stride, tokens, place)
+            multiply(matrix, tile * width, room, activations, tokens, place)
             tile = claim(counter, tiles, threads)
 
     return product
@@ -60,21 +64,20 @@ def product_of_many(multiply, width):
 def rows_times_tokens(name):
     """(a Numba function, the rows it takes): rows of a matrix from `row` on times all tokens.
 
-    ((weights, bytes of a row, rows, steps, blocks), row, room, x, bytes from token to token,
-    tokens, (out, bytes from token to token, bias, whether to add)).
+    ((weights, bytes of a row, rows, steps, blocks), row, room, (x, bytes from token to token and
+    from step to step), tokens, (out, bytes from token to token, bias, whether to add)).
     """
     layout, kind = LAYOUTS[name], tensor_type(name)
     (panels, columns), count = tile_shape(layout), panel_count(layout)
     pack, multiply = pack_panel(name), tile_product(layout, panels, columns)
     write, clear = tile_writer(panels, columns), tile_clear(count * columns)
-    values_of = widening(layout, columns)
-    size, record, tile_bytes = panel_bytes(layout), layout.record, 64 * panels * columns
+    size, tile_bytes = panel_bytes(layout), 64 * panels * columns
     step_bytes = kind.block_bytes * (STEP // kind.block_size)
 
     @njit
-    def product(matrix, row, room, x, stride, tokens, place):
+    def product(matrix, row, room, activations, tokens, place):
         weights, row_bytes, rows, steps, blocks = matrix
-        out, out_stride, bias, add = place
+        (x, stride, ahead), (out, out_stride, bias, add) = activations, place
         last = steps - 1 + (1 if blocks else 0)
         for step in range(last + 1):
             some = blocks if step == steps else 0
@@ -82,19 +85,13 @@ def rows_times_tokens(name):
             for n in range(count):
                 p, panel = weights + step * step_bytes, room + n * size
                 pack(p, row_bytes, row + n * ROWS, rows, some, panel)
-            sums, z, y = room + count * size, x + step * record, out + 4 * row
+            sums, z, y = room + count * size, x + step * ahead, out + 4 * row
             for left in range(tokens, 0, -columns):
                 if step == 0:
                     clear(sums)
-                ahead = z + columns * stride
-                for _ in range(columns):
-                    for line in range(0, record, 64):
-                        prefetch(ahead + line)
-                    ahead += stride
-                values, value_stride = values_of(z, stride)
                 for n in range(0, count, panels):
                     panel = room + n * size
-                    multiply(sums, panel, size, z, stride, values, value_stride, groups)
+                    multiply(sums, panel, size, z, stride, groups)
                     if step == last:
                         first, there = row + n * ROWS, min(left, columns)
                         write(sums, y + 64 * n, out_stride, first, rows, there, bias, add)

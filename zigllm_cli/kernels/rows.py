@@ -7,7 +7,7 @@ stream.
 
     args  0 weights                     1 bytes of a row
           2 rows                        3 whole steps of 256 per row
-          4 blocks behind them          5 records of the activations
+          4 blocks behind them          5 records of the activations, a token's in a row
           6 bytes from token to token   7 out (f32)
           8 bytes from token to token   9 bias (f32 [rows]) or 0
          10 whether to add to out      11 address of the number of tokens
@@ -25,8 +25,8 @@ from zigllm_cli.quants.layouts import LAYOUTS, STEP
 from zigllm_cli.quants.unpack import unpacking
 from zigllm_cli.simd import operators as operators
 from zigllm_cli.simd.arithmetic import lane_sum
-from zigllm_cli.simd.dot import DotSum
-from zigllm_cli.simd.emit import call, emit, load, offset
+from zigllm_cli.simd.dot import DotSum, WordSum, words_of
+from zigllm_cli.simd.emit import call, emit, halves, joined, load, offset, shuffle
 from zigllm_cli.simd.memory import (
     load_f32,
     load_i64,
@@ -38,17 +38,18 @@ from zigllm_cli.simd.memory import (
     store_u8,
 )
 from zigllm_cli.simd.tile import at, column_of, zero_tile
-from zigllm_cli.simd.vector import Tile, f32x16, i8x64, i32x16, u8x64
+from zigllm_cli.simd.vector import Tile, f32x8, f32x16, i8x64, i32x16, u8x64
 
 PREFETCH = 4096
 """Bytes ahead: worth 5 GB/s on one thread; 16 KiB ahead is too far for two."""
 
 
-def step_product(layout, columns, beyond=False):
+def step_product(layout, columns, beyond=False, words=False):
     """An operation: a step's unpacked weights times the records of `columns` tokens.
 
     (sums tile, record, stride, w0..w3, scale per chain..., [minima]) -> sums tile. If a step goes
     `beyond` the end of its row, where the records are 0, the weights there may be anything.
+    Records of `words` are those that panels of the layout meet.
     """
     sums = Tile(f32x16, columns)
     scales = [f32x16] * layout.chains
@@ -58,31 +59,56 @@ def step_product(layout, columns, beyond=False):
         weights, factors = vectors[:4], vectors[4:]
         result = ir.Constant(sums.ir, ir.Undefined)
         for j in range(columns):
-            record = at(b, z, stride, j)
-            total = _column(b, layout, b.extract_value(acc, j), record, weights, factors, beyond)
+            column, record = b.extract_value(acc, j), at(b, z, stride, j)
+            total = _column(b, layout, column, record, weights, factors, beyond, words)
             result = b.insert_value(result, total, j)
         return result
 
     return emit(sums, sums, types.int64, types.int64, *[u8x64] * 4, *scales, *extra)(build)
 
 
-def _column(b, layout, total, z, weights, factors, beyond):
+def _column(b, layout, total, z, weights, factors, beyond, words):
+    dots, scales_of = (_word_dots, _scales_by_group) if words else (_byte_dots, _scales_by_lane)
     for chain in range(layout.chains):
-        start = None
-        if layout.starts:
-            start = partial(load, b, offset(b, z, layout.starts_at + 64 * chain), i32x16.ir)
-        dots = DotSum(b, start, layout.most)
-        for v in range(layout.vectors * chain, layout.vectors * (chain + 1)):
-            dots.add(weights[v], load(b, offset(b, z, 64 * v), i8x64.ir))
-        x = load(b, offset(b, z, layout.scales_at + 64 * chain), f32x16.ir)
+        found, x = dots(b, layout, chain, z, weights), scales_of(b, layout, chain, z)
         factor = _unless_zero(b, x, factors[chain]) if beyond else factors[chain]
         scale = b.fmul(factor, x)
-        total = _fma(b, b.sitofp(dots.value(), f32x16.ir), scale, total)
+        total = _fma(b, b.sitofp(found, f32x16.ir), scale, total)
     if layout.minima:
         sums = load(b, offset(b, z, layout.minima_at), f32x16.ir)
         factor = _unless_zero(b, sums, factors[-1]) if beyond else factors[-1]
         total = _fma(b, factor, sums, total)
     return total
+
+
+def _scales_by_lane(b, layout, chain, z):
+    return load(b, offset(b, z, layout.scales_at + 64 * chain), f32x16.ir)
+
+
+def _scales_by_group(b, layout, chain, z):
+    scales = load(b, offset(b, z, 2 * STEP), f32x8.ir)
+    return shuffle(b, scales, scales, layout.lane_groups[chain])
+
+
+def _byte_dots(b, layout, chain, z, weights):
+    start = None
+    if layout.starts:
+        start = partial(load, b, offset(b, z, layout.starts_at + 64 * chain), i32x16.ir)
+    dots = DotSum(b, start, layout.most)
+    for v in layout.vectors_of(chain):
+        dots.add(weights[v], load(b, offset(b, z, 64 * v), i8x64.ir))
+    return dots.value()
+
+
+def _word_dots(b, layout, chain, z, weights):
+    sums = WordSum(b), WordSum(b)  # of eight lanes each
+    for v in layout.vectors_of(chain):
+        signed = b.xor(weights[v], i8x64.constant([-128] * 64))
+        for part, words in enumerate(words_of(b, signed)):
+            x = load(b, offset(b, z, 128 * v + 64 * part), words.type)
+            for total, w, y in zip(sums, halves(b, words, 2), halves(b, x, 2), strict=True):
+                total.add(w, y)
+    return joined(b, [total.value() for total in sums])
 
 
 def _unless_zero(b, x, value):
@@ -94,10 +120,10 @@ def _fma(b, x, y, z):
     return call(b, "llvm.fma.v16f32", f32x16.ir, x, y, z)
 
 
-def step_of(name, columns, beyond=False):
+def step_of(name, columns, beyond=False, words=False):
     """A Numba function (sums, weights' address, record's address, stride) -> sums."""
     layout, unpack = LAYOUTS[name], unpacking(name)
-    product = step_product(layout, columns, beyond)
+    product = step_product(layout, columns, beyond, words)
     weights, scales = unpack.weights, unpack.scales
     if layout.minima:
         minima = unpack.minima
@@ -165,24 +191,26 @@ def _half(columns, start):
     return emit(half, whole)(build)
 
 
-def row_of(name, columns):
+def row_of(name, columns, words=False):
     """A Numba function: one row of weights times `columns` tokens.
+
+    (weights, records, bytes from token to token and from step to step of them, steps, blocks,
+    spare, out, bytes from token to token, whether to add, bias).
 
     Blocks behind the whole steps are multiplied where they stand, with what follows them; if
     nothing may follow, as behind the last row of a file, in `spare`. A copy of each row's took
     as long as three steps (Q4_0, rows of 896: 8.5 GB/s on one Zen 3 core, without it 13.2).
     """
-    layout, kind = LAYOUTS[name], tensor_type(name)
-    step, zeros, store = step_of(name, columns), zero_tile(f32x16, columns), store_sums(columns)
-    last_step = step_of(name, columns, beyond=True)
+    kind = tensor_type(name)
+    step, last_step = (step_of(name, columns, beyond, words) for beyond in (False, True))
+    zeros, store = zero_tile(f32x16, columns), store_sums(columns)
     step_bytes = kind.block_bytes * (STEP // kind.block_size)
     lines = (step_bytes + 63) // 64
-    record = layout.record
     whole_blocks_only = kind.block_size == STEP
     block_bytes = kind.block_bytes
 
     @njit(forceinline=True)
-    def row(p, x, stride, steps, blocks, spare, out, out_stride, add, bias):
+    def row(p, x, stride, ahead, steps, blocks, spare, out, out_stride, add, bias):
         acc = zeros()
         z = x
         for _ in range(steps):
@@ -190,7 +218,7 @@ def row_of(name, columns):
                 prefetch(p + PREFETCH + 64 * line)
             acc = step(acc, p, z, stride)
             p += step_bytes
-            z += record
+            z += ahead
         if not whole_blocks_only and blocks > 0:
             if spare:
                 copy_tail(p, spare, blocks * block_bytes, step_bytes)
@@ -224,7 +252,7 @@ def copy_tail(source, target, count, size):
 
 def build(name, few):
     """The kernel for a weight type: for one token, or (`few`) for any small number."""
-    one = row_of(name, 1)
+    one, record = row_of(name, 1), LAYOUTS[name].record
 
     @njit(error_model="numpy")
     def product_of_one(args, thread, threads):
@@ -236,7 +264,8 @@ def build(name, few):
         for r in range(first, last):
             b = load_f32(bias + 4 * r) if bias else np.float32(0)
             spare = spare_for(r, rows, steps, room)
-            one(weights + r * row_bytes, x, 0, steps, blocks, spare, out + 4 * r, 0, add, b)
+            p, y = weights + r * row_bytes, out + 4 * r
+            one(p, x, 0, record, steps, blocks, spare, y, 0, add, b)
 
     if not few:
         return product_of_one
@@ -258,15 +287,15 @@ def build(name, few):
             x, out = load_i64(args + 40), load_i64(args + 56) + 4 * r
             left = tokens
             while left >= 8:
-                eight(p, x, stride, steps, blocks, spare, out, out_stride, add, b)
+                eight(p, x, stride, record, steps, blocks, spare, out, out_stride, add, b)
                 x, out, left = x + 8 * stride, out + 8 * out_stride, left - 8
             if left >= 4:
-                four(p, x, stride, steps, blocks, spare, out, out_stride, add, b)
+                four(p, x, stride, record, steps, blocks, spare, out, out_stride, add, b)
                 x, out, left = x + 4 * stride, out + 4 * out_stride, left - 4
             if left >= 2:
-                two(p, x, stride, steps, blocks, spare, out, out_stride, add, b)
+                two(p, x, stride, record, steps, blocks, spare, out, out_stride, add, b)
                 x, out, left = x + 2 * stride, out + 2 * out_stride, left - 2
             if left:
-                one(p, x, stride, steps, blocks, spare, out, out_stride, add, b)
+                one(p, x, stride, record, steps, blocks, spare, out, out_stride, add, b)
 
     return product_of_few

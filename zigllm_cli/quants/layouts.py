@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from zigllm_cli.simd.isa import is_centred
+from zigllm_cli.simd.isa import is_centred, takes_words
 
 STEP = 256
 """Weights per step, whatever the block size of the type."""
@@ -33,7 +33,7 @@ class Layout:
         chains: accumulators per step (1, 2 or 4).
         group: weights that share a scale (16 or 32).
         most: the largest that `weights` returns; the activations depend on it only through
-            `starts`, and no two layouts that are otherwise equal differ in those.
+            `starts` and `words`, and no two layouts that are otherwise equal differ in those.
         offset: what `weights` adds to make them unsigned; the dot starts at -offset * sum(x).
         minima: for each of the 16 lanes of `minima(p)`, the group of activations whose sum it
             multiplies (in the step's natural order), -1 for none. Empty: the type has none.
@@ -52,6 +52,10 @@ class Layout:
     def vectors(self) -> int:
         """Vectors per chain."""
         return 4 // self.chains
+
+    def vectors_of(self, chain: int) -> range:
+        """The vectors of a chain."""
+        return range(self.vectors * chain, self.vectors * (chain + 1))
 
     @property
     def lanes(self) -> int:
@@ -100,6 +104,19 @@ class Layout:
     def record(self) -> int:
         """Bytes of a record."""
         return self.minima_at + (64 if self.minima else 0)
+
+    @property
+    def words(self) -> bool:
+        """Whether panels of weights hold 16-bit words, and the records that meet them too."""
+        return takes_words(self.most)
+
+    @property
+    def panel_record(self) -> int:
+        """Bytes of a record that meets panels: if `words`, these and f32 [8] scales of 32 each.
+
+        Types of words have neither starts nor minima.
+        """
+        return 2 * STEP + 64 if self.words else self.record
 
 
 def _halves_of_four_blocks() -> tuple[int, ...]:

@@ -18,13 +18,16 @@ from zigllm_cli.plan.lowering.dispatch import calls, reserve
 from zigllm_cli.plan.lowering.lowering import Lowering
 from zigllm_cli.plan.lowering.products import (
     FLOATS,
+    MODES_OF_PANELS,
     panel_room,
-    record_bytes,
+    record_strides,
+    records_in_row,
     records_of,
-    representative,
     reserve_panels,
     reserve_records,
     rounded,
+    rounding,
+    row_room,
     steps_of,
 )
 from zigllm_cli.plan.memory import address
@@ -79,7 +82,10 @@ def reserve_expert_product(op: ExpertProduct, lowering: Lowering) -> None:
 
 
 def _reserve_rows(weight: Stack, rows: int, lowering: Lowering) -> None:
-    lowering.buffers.reserve(_rows_name(weight), rows * _row_bytes(weight))
+    size = 4 * weight.columns
+    if weight.type not in FLOATS:
+        size = row_room(LAYOUTS[weight.type], weight.columns)
+    lowering.buffers.reserve(_rows_name(weight), rows * size)
     reserve_panels(weight.type, rows, lowering)
 
 
@@ -89,23 +95,23 @@ def _rows_name(weight: Stack) -> str:
     return f"expert {records_of(LAYOUTS[weight.type])}"
 
 
-def _row_bytes(weight: Stack) -> int:
-    """Bytes of x for one product: floats, or records."""
+def _strides(weight: Stack, rows: int, mode: Mode) -> tuple[int, int]:
+    """Bytes from row to row of x, floats or records, and from step to step."""
     if weight.type in FLOATS:
-        return 4 * weight.columns
-    return record_bytes(LAYOUTS[weight.type], weight.columns)
+        return 4 * weight.columns, 4
+    return record_strides(LAYOUTS[weight.type], weight.columns, rows, mode)
 
 
 @calls.register(ExpertProduct)
 def expert_product(op: ExpertProduct, lowering: Lowering, mode: Mode) -> Iterable[Call]:
     """x in the order of the runs, rounded if the weights are quantised; the product."""
-    weight, buffers = op.weight, lowering.buffers
-    size, number = _row_bytes(weight), buffers.address(RUNS) + PAIRS
+    weight, buffers, pairs = op.weight, lowering.buffers, lowering.rows * op.route.routing.used
+    (size, step), number = _strides(weight, pairs, mode), buffers.address(RUNS) + PAIRS
     if op.shares_x:
         if weight.type in FLOATS:
             x = lowering.address_of(op.x)
         else:
-            yield from rounded(op.x, LAYOUTS[weight.type], lowering)
+            yield from rounded(op.x, LAYOUTS[weight.type], lowering, mode)
             x = buffers.address(records_of(LAYOUTS[weight.type]))
         if mode is Mode.ONE:
             size = 0  # one row for all
@@ -113,41 +119,62 @@ def expert_product(op: ExpertProduct, lowering: Lowering, mode: Mode) -> Iterabl
             name = _rows_name(weight)
             if lowering.recorded.get(name) is not op.x:
                 lowering.recorded[name] = op.x
-                used = op.route.routing.used
-                args = (x, size, buffers.address(name), buffers.address(SOURCES), used, number)
-                yield Call(Kernel("gather_rows"), args, "gather")
+                yield _gather(op, x, number, lowering, mode)
             x = buffers.address(name)
     elif weight.type in FLOATS:
         x = lowering.address_of(op.x)
     else:
-        yield _records(op.x, weight, number, lowering)
+        yield _records(op.x, weight, number, pairs, lowering, mode)
         x = buffers.address(_rows_name(weight))
     place = (lowering.address_of(op.out), 4 * weight.rows, lowering.vector(op.bias))
     table = (buffers.address(RUNS), 1, lowering.state_of(op.out))
     used = op.route.routing.used if mode is Mode.ONE else op.route.routing.experts
     macs = op.route.routing.used * weight.rows * weight.columns
-    yield _product(weight, (x, size, *place, *table), mode, used, macs, op, lowering)
+    yield _product(weight, (x, size, *place, *table), step, mode, used, macs, op, lowering)
 
 
-def _records(x: Value, weight: Stack, number: int, lowering: Lowering) -> Call:
-    """The parts of x rounded, each on its own; `number` is the address of how many there are."""
+def _gather(op: ExpertProduct, x: int, number: int, lowering: Lowering, mode: Mode) -> Call:
+    """What each pair takes of x, in the order of the runs; `number` as in `_records`."""
+    weight, buffers, used = op.weight, lowering.buffers, op.route.routing.used
+    size, step = _strides(weight, lowering.rows, mode)
+    parts = 1
+    if mode in MODES_OF_PANELS and weight.type not in FLOATS:
+        parts = records_in_row(weight.columns)
+    args = (
+        *(x, size, buffers.address(_rows_name(weight)), buffers.address(SOURCES), used, number),
+        *(parts, step, _strides(weight, lowering.rows * used, mode)[1]),
+    )
+    return Call(Kernel("gather_rows"), args, "gather")
+
+
+def _records(
+    x: Value, weight: Stack, number: int, rows: int, lowering: Lowering, mode: Mode
+) -> Call:
+    """The parts of x rounded, each on its own.
+
+    Args:
+        number: the address of how many there are.
+        rows: how many there is room for.
+    """
     name = _rows_name(weight)
     lowering.recorded[name] = x
+    size, step = _strides(weight, rows, mode)
     args = (
         lowering.address_of(x),
         4 * weight.columns,
         lowering.buffers.address(name),
-        _row_bytes(weight),
+        size,
         weight.columns,
         number,
+        step,
     )
-    kernel = Kernel("activations", (representative(LAYOUTS[weight.type]),))
-    return Call(kernel, args, "quantize")
+    return Call(rounding(LAYOUTS[weight.type], mode), args, "quantize")
 
 
 def _product(
     weight: Stack,
     words: tuple[int, ...],
+    step: int,
     mode: Mode,
     read: int,
     macs: int,
@@ -157,8 +184,8 @@ def _product(
     matrices = np.array([address(matrix) for matrix in weight.matrices], np.int64)
     steps = steps_of(weight.type, weight.columns)
     args = (lowering.vector(matrices), weight.row_bytes, weight.rows, *steps, *words)
-    if mode in (Mode.SEVERAL, Mode.MANY):
-        args += (*panel_room(lowering), lowering.counter())
+    if mode in MODES_OF_PANELS:
+        args += (*panel_room(lowering), lowering.counter(), step)
         kernel = Kernel("expert_panels", (weight.type,))
     else:
         kernel = Kernel("expert_rows", (weight.type, int(mode is Mode.FEW)))
@@ -196,16 +223,17 @@ def reserve_head_product(op: HeadProduct, lowering: Lowering) -> None:
 def head_product(op: HeadProduct, lowering: Lowering, mode: Mode) -> Iterable[Call]:
     """As with experts, all of which have one pair per token: x needs no other order."""
     weight, heads = op.weight, len(op.weight.matrices)
-    state = lowering.state_of(op.out)
+    rows, state = lowering.rows * heads, lowering.state_of(op.out)
+    size, step = _strides(weight, rows, mode)
     if weight.type in FLOATS:
         x = lowering.address_of(op.x)
     else:
         number = lowering.counter()
         yield Call(Kernel("count_rows"), (heads, number, state), "count")
-        yield _records(op.x, weight, number, lowering)
+        yield _records(op.x, weight, number, rows, lowering, mode)
         x = lowering.buffers.address(_rows_name(weight))
     runs = np.array([heads, 0, *(word for h in range(heads) for word in (h, h, -1))], np.int64)
     place = (lowering.address_of(op.out), 4 * weight.rows, 0)
-    words = (x, _row_bytes(weight), *place, lowering.vector(runs), heads, state)
+    words = (x, size, *place, lowering.vector(runs), heads, state)
     macs = heads * weight.rows * weight.columns
-    yield _product(weight, words, mode, heads, macs, op, lowering)
+    yield _product(weight, words, step, mode, heads, macs, op, lowering)
