@@ -106,6 +106,18 @@ def test_runs() -> None:
     assert sources.tolist() == [3, 6, 1, 2, 5, 0, 4, 7]
 
 
+@pytest.mark.parametrize(("parts", "size"), [(1, 20), (3, 64), (2, 100)])
+def test_gather(parts: int, size: int) -> None:
+    """Rows in parts that stand apart, in other distances where they come from and where they go."""
+    rng = np.random.default_rng(size)
+    rows, sources = rng.integers(0, 256, (parts, 9, size), np.uint8), np.array([13, 2, 0, 8, 9])
+    out, count = np.zeros((parts, 7, size), np.uint8), np.array([len(sources)])
+    words = [address(rows), size, address(out), address(sources), 2, address(count)]
+    run(Kernel("gather_rows"), [*words, parts, 9 * size, 7 * size], 2)
+    assert np.array_equal(out[:, :5], rows[:, sources // 2])
+    assert not out[:, 5:].any()
+
+
 @pytest.mark.parametrize("shape", [(33, 64, 1, 1), (70, 40, 9, 2), (16, 544, 60, 3)])
 @pytest.mark.parametrize("kernel", ["expert_rows", "expert_panels"])
 @pytest.mark.parametrize("kind", ["F32", "Q8_0"])
