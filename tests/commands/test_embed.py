@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,16 @@ def test_cut(zigllm: Any, bert: Path) -> None:
     assert "1 of 1 texts are cut to 128 tokens" in done.stderr
 
 
-def test_warmup_of_an_encoder(zigllm: Any, bert: Path) -> None:
+@pytest.mark.slow
+def test_warmup_of_an_encoder(
+    zigllm: Any, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that embedding needs is compiled, and counted."""
+    monkeypatch.setenv("ZIGLLM_CACHE", str(tmp_path))
     done = zigllm("warmup", "-m", bert, timeout=600)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    counts = re.search(r"(\d+) kernels, (\d+) of them new", done.stderr)
+    assert counts is not None
+    assert counts[1] == counts[2]
+    zigllm("embed", "-m", bert, *TEXTS)
     assert "0 of them new" in zigllm("warmup", "-m", bert).stderr

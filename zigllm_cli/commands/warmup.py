@@ -22,7 +22,7 @@ def warmup(model: ModelOption = None, kv_type: KvTypeOption = "f16") -> None:
       zigllm warmup -m model.gguf --kv-type q8_0
     """
     from zigllm_cli.commands._engine import CompileNotice
-    from zigllm_cli.jit import cache, compile_missing
+    from zigllm_cli.jit import cache, compile_missing, compiled_here
 
     started = perf_counter()
     opened = open_model(EngineRequest(model, kv_type=kv_type))
@@ -32,6 +32,6 @@ def warmup(model: ModelOption = None, kv_type: KvTypeOption = "f16") -> None:
         runner = opened.runner()
         kernels = runner.kernels()
         runner.close()
-    count = compile_missing(kernels, CompileNotice())
-    seconds = perf_counter() - started
-    talk(f"{len(kernels)} kernels, {count} of them new ({seconds:.1f} s), in {cache.folder()}")
+    compile_missing(kernels, CompileNotice())
+    seconds, new = perf_counter() - started, len(set(kernels) & compiled_here())
+    talk(f"{len(kernels)} kernels, {new} of them new ({seconds:.1f} s), in {cache.folder()}")

@@ -5,6 +5,6 @@ stands in `zigllm_cli/kernels`; Numba compiles it when it is first wanted on a m
 object code is kept. A later start loads it without importing Numba.
 """
 
-from zigllm_cli.jit.kernel import Kernel, address, call, compile_missing
+from zigllm_cli.jit.kernel import Kernel, address, call, compile_missing, compiled_here
 
-__all__ = ["Kernel", "address", "call", "compile_missing"]
+__all__ = ["Kernel", "address", "call", "compile_missing", "compiled_here"]

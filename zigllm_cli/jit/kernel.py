@@ -64,6 +64,7 @@ def _symbol(kernel: Kernel) -> str:
 
 
 _addresses: dict[Kernel, int] = {}
+_compiled: set[Kernel] = set()
 _loading = RLock()
 
 
@@ -83,6 +84,7 @@ def _loaded(kernel: Kernel) -> int:
 
         code = object_code(kernel.build(), _symbol(kernel))
         disk.write(kernel.name, code)
+        _compiled.add(kernel)
     return _engine().load(code, _symbol(kernel))
 
 
@@ -94,6 +96,11 @@ def call(kernel: Kernel) -> Native:
     """The kernel as a Python callable; it runs without the interpreter's lock."""
     prototype = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
     return prototype(address(kernel))
+
+
+def compiled_here() -> frozenset[Kernel]:
+    """What this process found on no disk and compiled."""
+    return frozenset(_compiled)
 
 
 def missing(kernels: Iterable[Kernel]) -> list[Kernel]:
